@@ -3,8 +3,9 @@
 //! It finds them in the files of a schema, and writes documented structs, enumerations and commands, which can
 //! be encoded and decoded. What the generator does besides is left out: it checks nothing, and its errors do not
 //! say where they are; it does not know events, unions, alternates, base types, conditions and features, nor
-//! names that Rust does not allow; it makes no constructors, no setters and no lists of what it has generated;
-//! its code is not laid out, and the documentation is copied with its markup, and without examples.
+//! arguments that are a named type; of the names that Rust does not allow, it knows only a few; it makes no
+//! constructors, no setters and no lists of what it has generated; its code is not laid out, and the documentation
+//! is copied with its markup, and without examples.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -113,6 +114,10 @@ impl Schema {
     }
 
     fn object(&mut self, definition: &Definition, members: &Value) -> Result<TokenStream> {
+        if members.is_string() {
+            let name = &definition.name;
+            return Err(format!("{name}: arguments of a named type are not supported").into());
+        }
         let (mut fields, mut reads, mut writes) =
             (TokenStream::new(), TokenStream::new(), TokenStream::new());
         for (key, value) in members.as_object().into_iter().flatten() {

@@ -30,8 +30,8 @@ use crate::shared::Shared;
 /// The callback is called once for each change: new output, room for input, the end. Steps that
 /// change nothing do not call it, so that the loop comes to rest. It should only wake the loop, because
 /// it runs on the thread that has caused the change, which may be a handler that borrows the machine.
-/// Commands that wait are executed by the thread that calls `receive`, `take_output` or `send`, never
-/// by one that replies to an earlier command.
+/// Commands that wait are executed by the thread that calls `receive`, `take_output`, `send` or
+/// `end_input`, never by one that replies to an earlier command.
 ///
 /// ```
 /// # #[cfg(feature = "simulator")] {
@@ -147,12 +147,7 @@ impl<M: Send + 'static> Connection<M> {
     /// ```
     #[must_use]
     pub fn take_output(&self) -> Vec<u8> {
-        let mut session = self.peer.session();
-        let was_congested = session.is_congested();
-        let output = session.take_output();
-        // There is room for input, which another thread may wait for.
-        session.note_change(was_congested);
-        drop(session);
+        let output = self.peer.session().take_output();
         self.execute_pending();
         output
     }
@@ -185,10 +180,7 @@ impl<M: Send + 'static> Connection<M> {
         // Another thread may have sent everything, or discarded it, since the caller looked. Zero bytes
         // sent of none would be taken for a stream that has ended.
         let sent = if session.output().is_empty() { 0 } else { write(session.output())? };
-        let was_congested = session.is_congested();
         session.sent(sent);
-        let has_room = was_congested && !session.is_congested();
-        session.note_change(has_room);
         drop(session);
         self.execute_pending();
         Ok(sent)
@@ -208,7 +200,7 @@ impl<M: Send + 'static> Connection<M> {
     /// ```
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.peer.session().wants_input()
+        self.peer.session().asks_for_input()
     }
 
     /// Returns whether there are bytes to send.
@@ -285,10 +277,10 @@ impl<M: Send + 'static> Connection<M> {
     /// Sets a callback for waking an event loop. It is called when there is new output or room for
     /// input, and when the connection ends.
     ///
-    /// The callback runs on the thread that caused the change, and must not execute commands by calling
-    /// [`receive`](Self::receive), [`take_output`](Self::take_output) or [`send`](Self::send). A later
-    /// callback replaces the earlier one. It is first called at once, because something may have changed
-    /// already.
+    /// The callback runs on the thread that caused the change. It must not execute commands, by calling
+    /// [`receive`](Self::receive), `receive_with_descriptors`, [`take_output`](Self::take_output),
+    /// [`send`](Self::send) or [`end_input`](Self::end_input), nor set a callback. A later callback
+    /// replaces the earlier one. It is first called at once, because something may have changed already.
     ///
     /// ```
     /// use qmp_server::{Router, Server};
@@ -305,7 +297,7 @@ impl<M: Send + 'static> Connection<M> {
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.peer.set_owner(Arc::new(wake), None);
         // Another thread may have told an earlier callback of what has changed, or none.
-        self.peer.session().note_change(true);
+        self.peer.session().note_change();
         self.peer.notify();
     }
 
@@ -330,13 +322,17 @@ impl<M: Send + 'static> Connection<M> {
         &self.shared
     }
 
-    /// Executes the commands that have waited.
+    /// Executes the commands that have waited. Tells of room for input, which another thread may wait
+    /// for.
     pub(crate) fn execute_pending(&self) {
         loop {
             while let Some(request) = self.next_request() {
                 self.shared.execute(&self.peer, request);
             }
-            let had_output = self.has_output();
+            let mut session = self.peer.session();
+            session.note_room();
+            let had_output = !session.output().is_empty();
+            drop(session);
             // The session may have replied to messages that did not become requests.
             let needs_owner = self.peer.notify();
             // If this has sent the output, there may be room for the replies to further messages.
@@ -395,6 +391,65 @@ mod tests {
         woken.try_recv().unwrap();
     }
 
+    /// Of two threads, one that reads looks for room just before the other one processes the rest of what
+    /// has arrived. It used not to learn that there was room then.
+    #[test]
+    fn processing_what_has_waited_tells_of_room_for_input() {
+        let (late, replies) = mpsc::channel();
+        let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION).deferred(
+            move |_: &MachineHandle<()>, _: Stop, reply: Reply<Stop>| late.send(reply).unwrap(),
+        );
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let make_room: [fn(&Connection<()>); 3] = [
+            |connection| drop(connection.take_output()),
+            |connection| drop(connection.send(|bytes| Ok(bytes.len()))),
+            Connection::execute_pending,
+        ];
+        for make_room in make_room {
+            let connection = server.connect();
+            connection.receive(b"{'execute': 'qmp_capabilities'}");
+            connection.receive(b"{'execute': 'stop'} {'exec");
+            let (wake, woken) = mpsc::channel();
+            connection.on_change(move || wake.send(()).unwrap_or_default());
+            replies.try_recv().unwrap().send(Ok(Empty {}));
+            assert_ne!(woken.try_iter().count(), 0, "the reply");
+            assert!(!connection.wants_input(), "the rest waits");
+            make_room(&connection);
+            assert!(connection.wants_input());
+            assert_eq!(woken.try_iter().count(), 1);
+            make_room(&connection);
+            assert_eq!(woken.try_iter().count(), 0, "nothing has changed");
+        }
+    }
+
+    /// A client had no room for input because of another client's output. That has been sent since, so
+    /// that there was room before its own output was sent, of which nothing told.
+    #[test]
+    fn room_that_another_client_has_made_is_told() {
+        const ECHOED: usize = 70 << 10;
+        let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION);
+        let limits = crate::Limits { total_output_bytes: 2 * ECHOED, ..Default::default() };
+        let server = Server::builder(router).limits(limits).build(()).unwrap();
+        let echo = format!("{{'execute': 'qmp_capabilities', 'id': '{}'}}", "x".repeat(ECHOED));
+        for send in [false, true] {
+            let (connection, other) = (server.connect(), server.connect());
+            for client in [&connection, &other] {
+                client.receive(echo.as_bytes());
+            }
+            let (wake, woken) = mpsc::channel();
+            connection.on_change(move || wake.send(()).unwrap_or_default());
+            assert!(!connection.wants_input());
+            drop(other.take_output());
+            woken.try_iter().for_each(drop);
+            match send {
+                true => drop(connection.send(|_| Ok(1)).unwrap()),
+                false => drop(connection.take_output()),
+            }
+            assert_eq!(woken.try_iter().count(), 1);
+            assert!(connection.wants_input());
+        }
+    }
+
     /// Of two threads, one that reads may wait for room that the other one makes.
     #[test]
     fn taking_or_sending_output_tells_of_room_for_input() {
@@ -421,7 +476,7 @@ mod tests {
     }
 
     /// Output that cannot be sent any more counted toward the limit of all clients until the last command
-    /// of a client that had gone was answered.
+    /// of a client that had gone was answered; and that answer until nothing knew of the client.
     #[test]
     fn a_command_that_hangs_keeps_no_output() {
         let (late, replies) = mpsc::channel();
@@ -435,15 +490,17 @@ mod tests {
         assert_ne!(server.usage().output_bytes, 0);
         drop(connection);
         assert_eq!(server.usage().output_bytes, 0);
-        drop(reply);
+        let call = reply.call().clone();
+        reply.send(Ok(Empty {}));
         assert_eq!(server.usage().output_bytes, 0);
+        drop(call);
     }
 
     /// A command that waits for a late reply is executed even if the reply comes just after the owner has
     /// looked for commands: the owner took the other thread's news, and did not look again.
     #[test]
     fn a_late_reply_that_crosses_the_owners_look_releases_the_next_command() {
-        const TIME: Duration = Duration::from_secs(2);
+        const TIME: Duration = Duration::from_secs(1);
         let (late, replies) = mpsc::sync_channel::<Reply<Stop>>(1);
         let replier = thread::spawn(move || {
             loop {
@@ -476,6 +533,8 @@ mod tests {
         connection.receive(b"{'execute': 'qmp_capabilities'}");
         let start = Instant::now();
         while start.elapsed() < TIME {
+            // Other tests run meanwhile.
+            thread::yield_now();
             lock(&sent).clear();
             let attention = connection.peer().attend();
             connection.receive(b"{'execute': 'stop'} {'execute': 'cont'}");

@@ -88,8 +88,9 @@ impl Peer {
     }
 
     /// Tells that this thread looks at the peer again as soon as it has executed a command of this kind.
-    /// Once the command is answered, it needs not be woken by itself. Before, this may take long, and
-    /// another thread looks.
+    /// Once the command is answered, it needs not be woken by itself: a handler that answers by itself
+    /// returns at once, or else it delays its own client. Before, this may take long, and another thread
+    /// looks.
     #[cfg(unix)]
     pub(crate) fn attend_after(&self, out_of_band: bool) -> Attention {
         self.attend_with(Some(out_of_band))
@@ -119,14 +120,16 @@ impl Peer {
             let Attended { peer, executes } = ATTENDED.get();
             let is_attended = peer == std::ptr::from_ref(self).addr()
                 && !executes.is_some_and(|out_of_band| session.is_executing(out_of_band));
-            // The owner may have left messages unprocessed for lack of room.
-            let has_new_room = was_congested && !session.is_congested();
+            // The owner may have left messages unprocessed for lack of room. Another client's output, which
+            // has gone meanwhile, may have taken it.
+            let has_new_room = session.take_room() || (was_congested && !session.is_congested());
             let needs_owner = session.take_needs_owner() || has_new_room;
             if is_attended || (is_sent && !needs_owner) {
                 return is_attended && needs_owner;
             }
         }
         let wake = owner.wake.clone();
+        session.note_told();
         drop((owner, session));
         if let Some(wake) = wake {
             wake();
@@ -144,6 +147,7 @@ mod tests {
     use super::*;
     use crate::client::Identity;
     use crate::limits::Limits;
+    use crate::session::Budgets;
 
     /// A thread that sends an event sends the replies before it, too. The owner has stopped processing
     /// messages until there is room, and used not to learn that there was.
@@ -180,5 +184,33 @@ mod tests {
         peer.session().stop();
         assert!(peer.notify() && !peer.notify());
         drop(attention);
+    }
+
+    /// The owner has left a message unprocessed because of another client's output, which has gone since.
+    #[test]
+    fn the_owner_learns_that_another_client_has_made_room() {
+        const ECHOED: usize = 70 << 10;
+        let limits = Limits { total_output_bytes: 2 * ECHOED, ..Limits::default() };
+        let budgets = Budgets::new(&limits);
+        let echo = format!("{{'execute': 'qmp_capabilities', 'id': '{}'}}", "x".repeat(ECHOED));
+        let [other, session] = [(); 2].map(|()| {
+            let mut session = Session::sharing(&budgets, &Greeting::default(), limits.clone());
+            session.receive(echo.as_bytes());
+            session.receive(b" 1 ");
+            assert!(session.next_request().is_none());
+            session
+        });
+        assert!(session.is_congested() && !session.wants_input());
+        drop(other);
+        let peer = Peer::new(Client::new(0, Identity::default()), session);
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let woken = Arc::clone(&wakes);
+        let wake = move || {
+            woken.fetch_add(1, Ordering::SeqCst);
+        };
+        peer.set_owner(Arc::new(wake), Some(Arc::new(|bytes: &[u8]| Ok(bytes.len()))));
+        peer.notify();
+        assert!(peer.session().output().is_empty());
+        assert_eq!(wakes.load(Ordering::SeqCst), 1);
     }
 }

@@ -67,6 +67,11 @@ pub struct Session {
     changed: bool,
     /// Whether that is more than output.
     needs_owner: bool,
+    /// Whether input was refused, or messages were left unprocessed for lack of room, since the owner
+    /// was last told that there is room.
+    has_refused: bool,
+    /// Whether nothing can be sent any more.
+    is_removed: bool,
 }
 
 /// Whether more messages are read.
@@ -144,6 +149,8 @@ impl Session {
             closed: None,
             changed: false,
             needs_owner: false,
+            has_refused: false,
+            is_removed: false,
         };
         if let Ok(greeting) = to_json(greeting) {
             session.send_line(&[r#"{"QMP": "#, &greeting, "}"]);
@@ -278,6 +285,7 @@ impl Session {
                 return Some(request);
             }
         }
+        self.has_refused |= self.closed.is_none();
         None
     }
 
@@ -437,6 +445,14 @@ impl Session {
         }
     }
 
+    /// Ends the connection of a client that has gone. Returns its output, which cannot be sent any more.
+    /// Later replies are discarded.
+    pub(crate) fn remove(&mut self) -> Vec<u8> {
+        self.close(CloseReason::Client);
+        self.is_removed = true;
+        self.output.take()
+    }
+
     /// Returns the reason why the connection has ended, if it has.
     ///
     /// ```
@@ -495,9 +511,34 @@ impl Session {
         self.incoming.unfinished_bytes()
     }
 
-    /// Notes whether the owner of the connection has to look at it.
-    pub(crate) fn note_change(&mut self, changed: bool) {
-        self.changed |= changed;
+    /// Notes that the owner of the connection has to look at it.
+    pub(crate) fn note_change(&mut self) {
+        self.changed = true;
+    }
+
+    /// Returns whether more bytes should be read. If not, the owner waits until it is told.
+    pub(crate) fn asks_for_input(&mut self) -> bool {
+        let wants_input = self.wants_input();
+        self.has_refused |= !wants_input;
+        wants_input
+    }
+
+    /// Notes that the owner has to look if it was refused input for which there is room now. The room
+    /// may come from sent output, also that of another client, or from messages having been processed.
+    pub(crate) fn note_room(&mut self) {
+        self.changed |= self.has_refused && self.wants_input();
+    }
+
+    /// Notes that the owner is told to look. If there is no room even now, it is told again.
+    pub(crate) fn note_told(&mut self) {
+        self.has_refused &= !self.wants_input();
+    }
+
+    /// Returns whether there is room in the output again since messages were left unprocessed.
+    pub(crate) fn take_room(&mut self) -> bool {
+        let has_room = self.has_refused && !self.is_congested();
+        self.has_refused &= !has_room;
+        has_room
     }
 
     /// Returns whether the owner of the connection has something to do since the last call.
@@ -665,6 +706,9 @@ impl Session {
     }
 
     fn send_line(&mut self, parts: &[&str]) {
+        if self.is_removed {
+            return;
+        }
         match self.pretty {
             true => self.output.push_line(&[&pretty(&parts.concat())]),
             false => self.output.push_line(parts),

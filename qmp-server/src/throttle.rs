@@ -10,7 +10,7 @@ use crate::emitted::Emitted;
 /// A limit on how often an event is sent.
 ///
 /// Of the events that are emitted during a period, only the last one is sent, at the end of the
-/// period.
+/// period or up to 20 ms later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RateLimit {
     period: Duration,

@@ -176,34 +176,3 @@ fn masked_parts_of_texts_equal_any() {
     }
     server.finish().unwrap_err();
 }
-
-/// A client that connects at the end is waited for only if it has been closed. It used to be waited for
-/// until it went away by itself, if it came between the two.
-#[test]
-fn the_end_waits_for_no_client_that_comes_at_the_same_time() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, mpsc};
-    use std::thread;
-    use std::time::{Duration, Instant};
-
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(1) {
-        let server = Arc::new(Replay::of(recording("")).start());
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (over, coming) = (Arc::clone(&is_over), Arc::clone(&server));
-        let clients = thread::spawn(move || {
-            let mut clients = Vec::new();
-            while !over.load(Ordering::SeqCst) && clients.len() < 100 {
-                clients.push(coming.connect().unwrap());
-            }
-            // Those that came later remain.
-            clients
-        });
-        let (ended, end) = mpsc::channel();
-        let ending = Arc::clone(&server);
-        thread::spawn(move || ended.send(ending.finish().is_ok()).unwrap());
-        end.recv_timeout(Duration::from_secs(10)).expect("the end");
-        is_over.store(true, Ordering::SeqCst);
-        drop(clients.join().unwrap());
-    }
-}

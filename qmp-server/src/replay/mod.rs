@@ -276,7 +276,8 @@ impl ReplayServer {
         }
     }
 
-    /// Closes all connections, after the requests that have arrived are answered.
+    /// Closes all connections that there are, after the requests that have arrived are answered. A client
+    /// that connects later is served, too; what it does otherwise is told by another call.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -297,18 +298,22 @@ impl ReplayServer {
     /// Returns the requests that do not fit the recording, and in [strict](Order::Strict) order also
     /// those that the client has not sent.
     pub fn finish(&self) -> Result<(), ReplayError> {
-        let clients = std::mem::take(&mut *lock(&self.clients));
+        let clients = self.take_clients();
         clients.iter().for_each(|client| client.link.end_input());
         self.wait_for(clients)
     }
 
-    /// Waits until all clients have closed their connections.
+    /// Waits until all clients that there are have closed their connections. A client that connects later
+    /// is served, too; what it does otherwise is told by another call.
     ///
     /// # Errors
     /// Returns the same as [`finish`](Self::finish).
     pub fn wait(&self) -> Result<(), ReplayError> {
-        let clients = std::mem::take(&mut *lock(&self.clients));
-        self.wait_for(clients)
+        self.wait_for(self.take_clients())
+    }
+
+    fn take_clients(&self) -> Vec<Served> {
+        std::mem::take(&mut *lock(&self.clients))
     }
 
     fn wait_for(&self, clients: Vec<Served>) -> Result<(), ReplayError> {
@@ -329,5 +334,29 @@ impl ReplayServer {
         clients.retain(|client| !client.thread.is_finished());
         clients.push(Served { link, thread });
         Ok(())
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A client that came after the others had been told to end was waited for, too, but not told.
+    #[test]
+    fn the_end_waits_for_no_client_that_comes_at_the_same_time() {
+        let server = Replay::of(Recording::parse("").unwrap()).start();
+        let earlier = server.connect().unwrap();
+        // As at the beginning of `finish` and `wait`.
+        let clients = server.take_clients();
+        let _later = server.connect().unwrap();
+        drop(earlier);
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || ended.send(server.wait_for(clients).is_ok()).unwrap());
+        assert!(end.recv_timeout(Duration::from_secs(10)).unwrap());
     }
 }

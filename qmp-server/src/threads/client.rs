@@ -182,7 +182,7 @@ impl<M: Send + 'static> Client<M> {
     }
 
     fn read(&self, ready: PollFlags, worker: &mut Worker) {
-        if !self.connection.wants_input() {
+        if !self.connection.peer().session().wants_input() {
             // The client has gone, so that nothing can be sent to it either.
             if ready.intersects(PollFlags::HUP | PollFlags::ERR) {
                 self.hang_up();

@@ -1,5 +1,8 @@
-//! Serving on threads where the system has no Unix sockets: one thread that reads and one that writes
-//! per client.
+//! Serving on threads where the system has no Unix sockets: per client, one thread that reads, one that
+//! executes commands, and one that writes.
+//!
+//! A thread that waits for bytes cannot be woken, so that it could not execute what a late reply releases.
+//! One that executes a command cannot write the events that occur meanwhile.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,12 +20,12 @@ use crate::sync::{lock, wait};
 /// The maximum number of bytes to read at a time.
 const CHUNK_SIZE: usize = 16 << 10;
 
-/// The stack size in bytes of the thread that reads. It also decodes arguments, which may be nested,
-/// and executes commands.
-const RECEIVER_STACK_SIZE: usize = 2 << 20;
+/// The stack size in bytes of the thread that executes commands. It also decodes their arguments, which
+/// may be nested.
+const EXECUTOR_STACK_SIZE: usize = 2 << 20;
 
-/// The stack size in bytes of the thread that writes.
-const SENDER_STACK_SIZE: usize = 128 << 10;
+/// The stack size in bytes of the threads that read and write.
+const IO_STACK_SIZE: usize = 128 << 10;
 
 /// The time that a server that has ended gives its clients to read the remaining output.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,8 +57,8 @@ impl Changes {
 }
 
 impl<M: Send + 'static> Server<M> {
-    /// Serves one client on the calling thread and one more until the connection ends, and returns
-    /// the reason for its end.
+    /// Serves one client on the calling thread, which executes its commands, and two more until the
+    /// connection ends, and returns the reason for its end.
     ///
     /// # Errors
     /// Returns an error if the stream cannot be duplicated or a thread cannot be spawned.
@@ -70,9 +73,9 @@ impl<M: Send + 'static> Server<M> {
     /// Returns an error if a thread cannot be spawned.
     pub fn spawn(&self, stream: TcpStream) -> io::Result<()> {
         let connection = self.connect_as(Identity::of_tcp(stream.peer_addr().ok()));
-        let receiver =
-            thread::Builder::new().name("qmp-receive".to_owned()).stack_size(RECEIVER_STACK_SIZE);
-        receiver.spawn(move || attend(&connection, stream)).map(drop)
+        let executor =
+            thread::Builder::new().name("qmp-execute".to_owned()).stack_size(EXECUTOR_STACK_SIZE);
+        executor.spawn(move || attend(&connection, stream)).map(drop)
     }
 
     /// Serves all clients that connect to a TCP listener until the server ends. Then waits up to one
@@ -110,7 +113,7 @@ impl<M: Send + 'static> Server<M> {
     }
 }
 
-/// Serves a client on the calling thread and one more.
+/// Serves a client on the calling thread and two more.
 fn attend<M: Send + 'static>(
     connection: &Connection<M>,
     stream: TcpStream,
@@ -130,17 +133,37 @@ fn attend<M: Send + 'static>(
         }
     });
     thread::scope(|scope| {
-        let sender =
-            thread::Builder::new().name("qmp-send".to_owned()).stack_size(SENDER_STACK_SIZE);
-        sender.spawn_scoped(scope, || {
+        let builder =
+            |name: &str| thread::Builder::new().name(name.to_owned()).stack_size(IO_STACK_SIZE);
+        builder("qmp-send").spawn_scoped(scope, || {
             send(connection, &changes, &writer);
             // The thread that reads may be blocked.
             let _ = writer.shutdown(Shutdown::Both);
         })?;
-        receive(connection, &changes, &stream);
-        io::Result::Ok(())
+        let receiver = builder("qmp-receive").spawn_scoped(scope, || {
+            receive(connection, &changes, &stream);
+        });
+        if receiver.is_err() {
+            // Ends the thread that writes.
+            connection.close(CloseReason::Client);
+        }
+        execute(connection, &changes);
+        receiver.map(drop)
     })?;
     Ok(connection.closed().unwrap_or(CloseReason::Client))
+}
+
+/// Executes the client's commands until the connection ends.
+fn execute<M: Send + 'static>(connection: &Connection<M>, changes: &Changes) {
+    loop {
+        // Before the state is looked at, so that any later change ends the wait.
+        let seen = changes.count();
+        connection.execute_pending();
+        if connection.closed().is_some() {
+            return;
+        }
+        changes.wait(seen);
+    }
 }
 
 fn receive<M: Send + 'static>(
@@ -150,7 +173,6 @@ fn receive<M: Send + 'static>(
 ) {
     let mut bytes = vec![0; CHUNK_SIZE];
     loop {
-        // Before the state is looked at, so that any later change ends the wait.
         let seen = changes.count();
         if connection.closed().is_some() {
             return;
@@ -161,8 +183,14 @@ fn receive<M: Send + 'static>(
         }
         match stream.read(&mut bytes) {
             // A client that has only shut down its writing half still gets its last replies.
-            Ok(0) => return connection.end_input(),
-            Ok(length) => connection.receive(&bytes[..length]),
+            Ok(0) => {
+                connection.peer().session().end_input();
+                return changes.notify();
+            }
+            Ok(length) => {
+                connection.peer().session().receive(&bytes[..length]);
+                changes.notify();
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return connection.close(CloseReason::Client),
         }
@@ -174,8 +202,10 @@ fn send<M: Send + 'static>(connection: &Connection<M>, changes: &Changes, mut st
         let seen = changes.count();
         // Before the output is taken: the last reply is added before the end.
         let has_ended = connection.closed().is_some();
-        let output = connection.take_output();
+        let output = connection.peer().session().take_output();
         if !output.is_empty() {
+            // There may be room for the replies to more messages.
+            changes.notify();
             if stream.write_all(&output).is_err() {
                 return connection.close(CloseReason::Client);
             }

@@ -1,14 +1,15 @@
 //! The order of execution, and which commands wait for others.
 
 use std::io::Write;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qmp_server::{Limits, Session};
-use qmp_types::{Capability, Greeting, QmpError, Timestamp};
+use qmp_server::{Call, Limits, MachineHandle, Router, Server, Session};
+use qmp_types::{Capability, Empty, Greeting, QmpError, Timestamp, Version};
 use serde_json::{Value, json};
 
-use crate::vmm::{Client, DEADLINE, FLOOD_PERIOD, Flood, Front, Tick, server};
+use crate::vmm::{Client, DEADLINE, FLOOD_PERIOD, Flood, Front, Sleep, Tick, server};
 
 /// The time for something that does not wait, on a busy machine.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -314,11 +315,23 @@ fn an_event_loop_comes_to_rest() {
 
 #[test]
 fn a_graceful_stop_completes_commands() {
+    // Tells when the command begins.
+    let new_server = || {
+        let (begun, begins) = mpsc::channel();
+        let router = Router::new().unchecked().blocking(
+            move |_: &MachineHandle<()>, command: Sleep, _: &Call| {
+                begun.send(()).unwrap();
+                thread::sleep(Duration::from_millis(command.ms));
+                Ok(Empty {})
+            },
+        );
+        (Server::new(Version::default(), router, ()).unwrap(), begins)
+    };
     for front in Front::all() {
-        let server = front.server();
+        let (server, begins) = new_server();
         let mut client = front.connect(&server).negotiated();
         client.send("{'execute': 'sleep', 'arguments': {'ms': 1000}, 'id': 1}");
-        thread::sleep(Duration::from_millis(100));
+        begins.recv_timeout(DEADLINE).unwrap();
         client.send("{'execute': 'ping', 'id': 2}");
         assert!(server.stop(Duration::from_secs(10)), "{}", front.name);
         assert_eq!(client.read(), json!({"return": {}, "id": 1}));
@@ -326,10 +339,10 @@ fn a_graceful_stop_completes_commands() {
         std::io::Read::read_to_string(&mut client.0, &mut rest).unwrap();
         assert_eq!(rest, "", "{}", front.name);
         // A command that takes longer is cut off.
-        let server = front.server();
+        let (server, begins) = new_server();
         let mut client = front.connect(&server).negotiated();
         client.send("{'execute': 'sleep', 'arguments': {'ms': 3000}}");
-        thread::sleep(Duration::from_millis(100));
+        begins.recv_timeout(DEADLINE).unwrap();
         assert!(!server.stop(Duration::from_millis(50)), "{}", front.name);
     }
 }

@@ -182,6 +182,7 @@ fn messages_after_a_full_output_are_answered() {
         assert_eq!(client.read(), json!({"return": {}, "id": "last"}), "{}", front.name);
     }
 }
+
 /// The events of a slow handler that fill the buffers of its own client's socket used to wait until it
 /// was done.
 #[test]
