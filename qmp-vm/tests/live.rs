@@ -468,8 +468,8 @@ live! {
     fn a_migration_that_is_cancelled() {
         let client = launch_pc(&[]);
         client.execute(Cont::new()).unwrap();
-        // As slow as it gets, so that it does not end by itself.
-        client.execute(MigrateSetParameters::new().max_bandwidth(1_u64)).unwrap();
+        // It needs a megabyte, so that it does not end by itself. QEMU takes less than 10 for no limit.
+        client.execute(MigrateSetParameters::new().max_bandwidth(50_000_u64)).unwrap();
         let begin = Instant::now();
         let cancelling = client.clone();
         let migrate = Migrate::new().uri("exec:cat >/dev/null");

@@ -385,14 +385,21 @@ live! {
         let qemu = Qemu::start(&["-M", "pc"]);
         let client = qemu.connect().await;
         client.execute(Cont::new()).await.unwrap();
-        // As slow as it gets, so that it does not end by itself.
-        client.execute(MigrateSetParameters::new().max_bandwidth(1_u64)).await.unwrap();
+        // It needs a megabyte, so that it does not end by itself. QEMU takes less than 10 for no limit.
+        client.execute(MigrateSetParameters::new().max_bandwidth(50_000_u64)).await.unwrap();
         let active = tokio::sync::Notify::new();
-        let migrate = client.migrate(Migrate::new().uri("exec:cat >/dev/null"), PATIENCE, |info| {
-            if info.status == Some(MigrationStatus::Active) {
-                active.notify_one();
-            }
-        });
+        let migrate = async {
+            let migrate = Migrate::new().uri("exec:cat >/dev/null");
+            let outcome = client.migrate(migrate, PATIENCE, |info| {
+                if info.status == Some(MigrationStatus::Active) {
+                    active.notify_one();
+                }
+            });
+            let outcome = outcome.await;
+            // If it has ended before, the outcome is shown.
+            active.notify_one();
+            outcome
+        };
         let cancel = async {
             active.notified().await;
             client.execute(MigrateCancel::new()).await.unwrap();
