@@ -55,7 +55,8 @@ crate::enumeration! { ErrorClass = "QapiErrorClass" {
 pub struct QmpError {
     /// The class, by which programs distinguish errors; nearly always [`ErrorClass::GenericError`].
     pub class: ErrorClass,
-    /// The description, for people to read. It may change between releases: never parse it.
+    /// The description, for people to read. It may change between releases: never parse it. Of a longer
+    /// one, 64 KiB are kept.
     pub desc: String,
     /// All other members of the error, and those above whose values are not strings. They are
     /// written back.
@@ -73,8 +74,7 @@ impl QmpError {
         Self { class, desc: desc.into(), rest: OtherMembers::default() }
     }
 
-    /// Reads an error of any form from its text. Of a long one, the beginnings of the class and of the
-    /// description are kept.
+    /// Reads an error of any form from its text.
     pub(crate) fn from_text(text: &str) -> Self {
         let is_object = text.starts_with('{');
         let member = |name| if is_object { json::member(text, name) } else { None };
@@ -90,7 +90,7 @@ impl QmpError {
             whole if whole.len() == desc.len() => desc.into_owned(),
             part => format!("{part}…"),
         });
-        if is_object && text.len() <= LONGEST {
+        if is_object {
             let is_read = [(class.is_some(), "class"), (has_desc, "desc")];
             let read = is_read.into_iter().filter_map(|(is, name)| is.then_some(name));
             error.rest = OtherMembers::of(text, &read.collect::<Vec<_>>());
@@ -102,7 +102,7 @@ impl QmpError {
     }
 }
 
-/// The longest error of which all is kept, and the longest class and description of any other, in bytes.
+/// The longest class and the longest description that are kept, in bytes.
 const LONGEST: usize = 64 << 10;
 
 /// Returns the beginning of a text, which is all of it if it is not too long.
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// A member of which no value can be made takes no other ones along.
+    /// A member of which no value can be made does not affect the others.
     #[test]
     fn other_members_are_kept_beside_those_without_a_value() {
         for bad in [r#""\ud800""#, r#"["\ud800"]"#, "1e999"] {

@@ -24,12 +24,12 @@ impl<'de> Deserialize<'de> for AnyText<'de> {
     }
 }
 
-/// Returns what a string says, or `None` for any other value.
+/// Returns the contents of a string, or `None` for any other value.
 pub(crate) fn string_in(text: &str) -> Option<Cow<'_, str>> {
     json::string(text)
 }
 
-/// Returns the members of an object that are numbers, or `None` for any other value.
+/// Returns the members of an object that are numbers or begin with one, or `None` for any other value.
 pub(crate) fn numbers_in<const N: usize>(text: &str, names: [&str; N]) -> Option<[Option<i64>; N]> {
     let is_object = text.starts_with('{');
     is_object.then(|| names.map(|name| json::member(text, name).and_then(whole_number)))

@@ -11,9 +11,10 @@ use crate::printable::Printable;
 
 /// The members of an object that its type does not list.
 ///
-/// They are kept as the server has written them, and become values when they are asked for. What no value
-/// can be made of is left out then: what is nested more than 128 levels deep, a number beyond all limits,
-/// or a string with half of a surrogate pair.
+/// They are kept as the server has written them, and become values when they are asked for. A member that
+/// [`decode`](crate::decode()) cannot read as a value is left out then, also when they are written back: it is
+/// nested more than 128 levels deep, takes tens of mebibytes, or contains a number that is out of range or a
+/// string with half of a surrogate pair. Of an object of more than 64 KiB, none is kept.
 ///
 /// ```
 /// let text = r#"{"class": "GenericError", "desc": "no", "data": {"name": "quit"}}"#;
@@ -30,6 +31,13 @@ pub struct OtherMembers {
 impl OtherMembers {
     /// Keeps the members of an object in a text that has been checked, without those of these names.
     pub(crate) fn of(object: &str, without: &[&str]) -> Self {
+        if object.len() > LONGEST {
+            return Self::default();
+        }
+        Self::in_any(object, without)
+    }
+
+    fn in_any(object: &str, without: &[&str]) -> Self {
         let mut text = String::new();
         json::members(object, &mut |member| {
             if !without.iter().any(|name| json::is_text(member.name, name)) {
@@ -55,7 +63,7 @@ impl OtherMembers {
         if self.text.is_empty() { "{}" } else { &self.text }
     }
 
-    /// Returns the value of a member, if there is one of this name.
+    /// Returns the value of a member, if it exists.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value> {
         value(json::member(self.text(), name)?)
@@ -76,10 +84,11 @@ impl OtherMembers {
         map
     }
 
-    /// Adds a member, or replaces the one of that name.
+    /// Adds a member, or replaces the one of that name. All members are copied: many are better converted
+    /// from a map.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let name = name.into();
-        let others = Self::of(self.text(), &[&name]);
+        let others = Self::in_any(self.text(), &[&name]);
         let added = Self::from(Map::from_iter([(name, value.into())]));
         *self = match others.text.strip_suffix('}') {
             Some(others) => Self { text: format!("{others},{}", &added.text[1..]).into() },
@@ -87,6 +96,9 @@ impl OtherMembers {
         };
     }
 }
+
+/// The longest object of which members are kept, in bytes.
+const LONGEST: usize = 64 << 10;
 
 fn value(text: &str) -> Option<Value> {
     json::from_str(text).ok().map(|Any(value)| value)
@@ -108,7 +120,8 @@ impl fmt::Debug for OtherMembers {
     }
 }
 
-/// Two are equal if all their [values](Self::to_map) are, however they are written.
+/// Two are equal if their [values](Self::to_map) are, however they are written. Members without a value do
+/// not count.
 impl PartialEq for OtherMembers {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text || self.to_map() == other.to_map()
@@ -163,10 +176,10 @@ mod tests {
         assert_eq!(hash(&first), hash(&second));
     }
 
-    /// A member of which no value can be made is kept, takes no stack, and takes no other ones along.
+    /// A member of which no value can be made is kept, takes no stack, and does not affect the others.
     #[test]
     fn other_members_of_those_without_a_value_are_read() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
         for bad in [&*deep, "1e999", r#""\ud800""#, r#"["\ud800"]"#] {
             let text = format!(r#"{{"a":1,"bad": {bad} ,"b":[2]}}"#);
             let mut others = OtherMembers::of(&text, &[]);

@@ -57,7 +57,7 @@ impl Timestamp {
         }
         let text = string_in(text).unwrap_or(text.into());
         match Decimal::read(text.trim()) {
-            // One that is too large says nothing.
+            // One that does not fit says nothing.
             Some(number) if !number.is_negative() && number.whole() < i64::MAX => {
                 Self { seconds: number.whole(), microseconds: number.millionths() }
             }

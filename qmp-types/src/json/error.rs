@@ -84,7 +84,7 @@ impl fmt::Display for Found<'_> {
             Unexpected::Bool(value) => write!(f, "boolean `{value}`"),
             Unexpected::Unsigned(number) => write!(f, "integer `{number}`"),
             Unexpected::Signed(number) => write!(f, "integer `{number}`"),
-            // The text is near.
+            // The error quotes the text.
             Unexpected::Float(_) => f.write_str("floating point number"),
             Unexpected::Char(character) => write!(f, "character `{character}`"),
             Unexpected::Str(text) => write!(f, "string {text:?}"),

@@ -93,7 +93,7 @@ pub(crate) struct Member<'t> {
     pub(crate) text: &'t str,
 }
 
-/// Passes the members of an object that has been checked.
+/// Calls a function with each member of an object that has been checked.
 pub(crate) fn members<'t>(object: &'t str, see: &mut dyn FnMut(Member<'t>)) {
     let bytes = object.as_bytes();
     let mut next = 1;
@@ -111,7 +111,7 @@ pub(crate) fn members<'t>(object: &'t str, see: &mut dyn FnMut(Member<'t>)) {
     }
 }
 
-/// Passes the elements of an array that has been checked.
+/// Calls a function with each element of an array that has been checked.
 pub(crate) fn elements<'t>(array: &'t str, see: &mut dyn FnMut(&'t str)) {
     let bytes = array.as_bytes();
     let mut at = 1;
@@ -129,12 +129,12 @@ pub(crate) fn elements<'t>(array: &'t str, see: &mut dyn FnMut(&'t str)) {
     }
 }
 
-/// Returns what a string says, or `None` for any other value.
+/// Returns the contents of a string, or `None` for any other value.
 pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     unescaped(text.strip_prefix('"')?.strip_suffix('"')?)
 }
 
-/// Returns what a string says that has this between its quotes.
+/// Returns the contents of a string that has this between its quotes.
 pub(crate) fn unescaped(inside: &str) -> Option<Cow<'_, str>> {
     match inside.contains('\\') {
         true => escape::unescape(inside).map(Cow::Owned),

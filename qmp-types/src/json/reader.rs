@@ -52,7 +52,7 @@ pub(super) enum Guesses {
 pub(super) enum Number<'t> {
     Natural(u64),
     Negative(i64),
-    /// Converted only for types that take it, so that other programs need no code for it.
+    /// Converted only for types that ask for a fraction or any value: other programs need no code for it.
     Fraction(&'t str),
 }
 
