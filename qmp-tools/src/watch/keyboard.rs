@@ -3,19 +3,19 @@
 use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-/// Starts a thread that reads what arrives from the terminal.
+/// Starts a thread that reads what arrives from the terminal, up to a key that [ends](is_end) the view: what
+/// is typed after that is for the next program.
 ///
 /// Crossterm's reader does not return in the middle of an escape sequence, or once the terminal has
 /// hung up, whatever its timeout is: nothing else may wait for it.
 pub(super) fn read() -> io::Result<Receiver<io::Result<Event>>> {
-    // Keys that are typed faster than they are obeyed wait in the terminal.
     let (sender, events) = sync_channel(1);
     let read = move || {
         loop {
             let event = event::read();
-            let is_last = event.is_err();
+            let is_last = event.as_ref().map_or(true, is_end);
             if sender.send(event).is_err() || is_last {
                 return;
             }
@@ -23,4 +23,13 @@ pub(super) fn read() -> io::Result<Receiver<io::Result<Event>>> {
     };
     std::thread::Builder::new().name("qmp-keyboard".to_owned()).spawn(read)?;
     Ok(events)
+}
+
+/// Returns whether a person closes the view.
+pub(super) fn is_end(event: &Event) -> bool {
+    let Event::Key(key) = event else { return false };
+    let is_interrupt =
+        key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
+    key.kind != KeyEventKind::Release
+        && (is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
 }

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind};
 
 use crate::machine::{Machine, MachineArgs, Origin};
 use crate::terminal::{divert_notices, notice};
@@ -62,7 +62,7 @@ pub fn run(machines: Vec<Watched>, interval: Duration, signals: &Signals) -> io:
     let (updates, launched) = watch(machines, interval, closed);
     let result = show(&mut screen, &updates, closed, &notices);
     closed.store(true, Ordering::Relaxed);
-    // A QEMU that this program launched must not outlive it.
+    // A QEMU that this program launched ends before it, unless a signal ends this program.
     launched.into_iter().for_each(|thread| _ = thread.join());
     drop(above);
     notices.lock().iter().for_each(|line| notice(line));
@@ -164,23 +164,13 @@ fn interact(
         };
         is_new = true;
         match event {
-            Event::Key(key) if key.kind != KeyEventKind::Release => {
-                if is_end(key) {
-                    return Ok(());
-                }
-                press(screen, key.code);
-            }
+            end if keyboard::is_end(&end) => return Ok(()),
+            Event::Key(key) if key.kind != KeyEventKind::Release => press(screen, key.code),
             // The next frame has the new size.
             _ => {}
         }
     }
     Ok(())
-}
-
-fn is_end(key: KeyEvent) -> bool {
-    let is_interrupt =
-        key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
-    is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
 }
 
 fn press(screen: &mut Screen, key: KeyCode) {
