@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::client::Client;
 use crate::close_reason::CloseReason;
 use crate::peer::Peer;
-use crate::request::Request;
 use crate::shared::Shared;
 
 /// One client's connection, without I/O: pass it the bytes that arrive, and send its output.
@@ -240,10 +239,14 @@ impl<M: Send + 'static> Connection<M> {
 
     #[cfg(feature = "tokio")]
     pub(crate) fn state(&self) -> State {
-        let session = self.peer.session();
+        let mut session = self.peer.session();
+        let wants_input = session.wants_input();
+        if !wants_input {
+            session.note_congestion();
+        }
         State {
             has_output: !session.output().is_empty(),
-            wants_input: session.wants_input(),
+            wants_input,
             is_at_rest: session.is_at_rest(),
             closed: session.closed().cloned(),
         }
@@ -301,11 +304,6 @@ impl<M: Send + 'static> Connection<M> {
         self.peer.notify();
     }
 
-    /// Takes the requests that can be executed now.
-    pub(crate) fn next_request(&self) -> Option<Request> {
-        self.peer.session().next_request()
-    }
-
     /// Removes the client from the server.
     #[cfg(unix)]
     pub(crate) fn disconnect(&self) {
@@ -326,10 +324,17 @@ impl<M: Send + 'static> Connection<M> {
     /// for.
     pub(crate) fn execute_pending(&self) {
         loop {
-            while let Some(request) = self.next_request() {
-                self.shared.execute(&self.peer, request);
-            }
             let mut session = self.peer.session();
+            while let Some(request) = session.next_request() {
+                let has_room = session.note_room();
+                drop(session);
+                // The command may take long, and another thread may read meanwhile.
+                if has_room {
+                    self.peer.notify();
+                }
+                self.shared.execute(&self.peer, request);
+                session = self.peer.session();
+            }
             session.note_room();
             let had_output = !session.output().is_empty();
             drop(session);
@@ -473,6 +478,41 @@ mod tests {
             assert!(connection.wants_input());
             assert_eq!(woken.try_iter().count(), 1);
         }
+    }
+
+    /// A thread that reads learns of room before a command that may take long, which an out-of-band command
+    /// may abort.
+    #[test]
+    fn a_slow_command_does_not_delay_the_news_of_room() {
+        let (late, replies) = mpsc::channel();
+        let (wake, woken) = mpsc::channel();
+        let woken = Arc::new(Mutex::new(woken));
+        let news = Arc::clone(&woken);
+        // Before the first of the commands that have waited.
+        let is_told = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&is_told);
+        let router = Router::new()
+            .introspection(qmp_types::qmp::INTROSPECTION)
+            .deferred(move |_: &MachineHandle<()>, _: Stop, reply: Reply<Stop>| {
+                late.send(reply).unwrap();
+            })
+            .command(move |(): &mut (), _: Cont, _: &mut Context| {
+                lock(&told).get_or_insert(lock(&news).try_iter().count() > 0);
+                Err(qmp_types::QmpError::generic("it took long"))
+            });
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let connection = server.connect();
+        connection.receive(b"{'execute': 'qmp_capabilities', 'arguments': {'enable': ['oob']}}");
+        connection.on_change(move || wake.send(()).unwrap_or_default());
+        connection.receive(b"{'execute': 'stop'}");
+        while connection.wants_input() {
+            connection.receive(b"{'execute': 'cont'}");
+        }
+        replies.try_recv().unwrap().send(Ok(Empty {}));
+        lock(&woken).try_iter().for_each(drop);
+        drop(connection.take_output());
+        assert_eq!(*lock(&is_told), Some(true));
+        assert!(connection.wants_input());
     }
 
     /// Output that cannot be sent any more counted toward the limit of all clients until the last command

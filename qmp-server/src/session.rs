@@ -525,8 +525,18 @@ impl Session {
 
     /// Notes that the owner has to look if it was refused input for which there is room now. The room
     /// may come from sent output, also that of another client, or from messages having been processed.
-    pub(crate) fn note_room(&mut self) {
-        self.changed |= self.has_refused && self.wants_input();
+    ///
+    /// Returns whether there is such room.
+    pub(crate) fn note_room(&mut self) -> bool {
+        let has_room = self.has_refused && self.wants_input();
+        self.changed |= has_room;
+        has_room
+    }
+
+    /// Notes that input is refused, if that is for lack of room in the output.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn note_congestion(&mut self) {
+        self.has_refused |= self.is_congested();
     }
 
     /// Notes that the owner is told to look. If there is no room even now, it is told again.
