@@ -9,7 +9,7 @@ use serde_json::Map;
 
 use crate::enumeration;
 use crate::json;
-use crate::lenient::{AnyText, string_in};
+use crate::lenient::AnyText;
 use crate::object::{self, Members, Object, Writer};
 use crate::others::OtherMembers;
 use crate::printable::Excerpt;
@@ -55,8 +55,8 @@ crate::enumeration! { ErrorClass = "QapiErrorClass" {
 pub struct QmpError {
     /// The class, by which programs distinguish errors; nearly always [`ErrorClass::GenericError`].
     pub class: ErrorClass,
-    /// The description, for people to read. It may change between releases: never parse it. Of a longer
-    /// one, 64 KiB are kept.
+    /// The description, for people to read. It may change between releases: never parse it. Of a
+    /// long one, the first 64 KiB are kept.
     pub desc: String,
     /// All other members of the error, and those above whose values are not strings. They are
     /// written back.
@@ -78,14 +78,12 @@ impl QmpError {
     pub(crate) fn from_text(text: &str) -> Self {
         let is_object = text.starts_with('{');
         let member = |name| if is_object { json::member(text, name) } else { None };
-        let class = member("class").and_then(string_in);
+        let class = member("class").and_then(json::string);
         let desc = member("desc");
         let has_desc = desc.is_some_and(|desc| desc.starts_with('"'));
-        let desc = match desc.unwrap_or(text) {
-            // All of an error whose description is not legible is shown.
-            string if string.starts_with('"') => string_in(string).unwrap_or(text.into()),
-            other => other.into(),
-        };
+        // All of an error without a legible description is shown.
+        let desc = desc.unwrap_or(text);
+        let desc = json::string(desc).unwrap_or(desc.into());
         let mut error = Self::generic(match beginning(&desc) {
             whole if whole.len() == desc.len() => desc.into_owned(),
             part => format!("{part}…"),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::any::{Any, text_of};
 use crate::enumeration;
 use crate::json;
-use crate::lenient::{AnyText, string_in};
+use crate::lenient::AnyText;
 use crate::object::{self, Members, Object, Writer};
 use crate::version::Version;
 
@@ -59,7 +59,7 @@ fn capabilities(text: &str) -> Vec<Capability> {
     let mut capabilities = Vec::new();
     if text.starts_with('[') {
         json::elements(text, &mut |element| {
-            capabilities.extend(string_in(element).map(|name| enumeration::parse(&name)));
+            capabilities.extend(json::string(element).map(|name| enumeration::parse(&name)));
         });
     }
     capabilities

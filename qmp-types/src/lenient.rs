@@ -24,11 +24,6 @@ impl<'de> Deserialize<'de> for AnyText<'de> {
     }
 }
 
-/// Returns the contents of a string, or `None` for any other value.
-pub(crate) fn string_in(text: &str) -> Option<Cow<'_, str>> {
-    json::string(text)
-}
-
 /// Returns the members of an object that are numbers or begin with one, or `None` for any other value.
 pub(crate) fn numbers_in<const N: usize>(text: &str, names: [&str; N]) -> Option<[Option<i64>; N]> {
     let is_object = text.starts_with('{');
@@ -38,7 +33,7 @@ pub(crate) fn numbers_in<const N: usize>(text: &str, names: [&str; N]) -> Option
 /// Returns a number without its fraction; one that a string begins with will do. A number that does not fit
 /// becomes the nearest one that does.
 pub(crate) fn whole_number(text: &str) -> Option<i64> {
-    match string_in(text) {
+    match json::string(text) {
         Some(text) => text.trim().parse().ok().or_else(|| leading_number(&text)),
         None => Decimal::read(text).map(|number| number.whole()),
     }

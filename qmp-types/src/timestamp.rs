@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde::ser::{Serialize, Serializer};
 
-use crate::lenient::{AnyText, Decimal, numbers_in, string_in};
+use crate::json;
+use crate::lenient::{AnyText, Decimal, numbers_in};
 use crate::object;
 
 /// The time of an event, by the server's clock.
@@ -55,7 +56,7 @@ impl Timestamp {
             let microseconds = microseconds.unwrap_or(0);
             return seconds.map_or(Self::UNKNOWN, |seconds| Self { seconds, microseconds });
         }
-        let text = string_in(text).unwrap_or(text.into());
+        let text = json::string(text).unwrap_or(text.into());
         match Decimal::read(text.trim()) {
             // One that does not fit says nothing.
             Some(number) if !number.is_negative() && number.whole() < i64::MAX => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::json;
-use crate::lenient::{AnyText, Decimal, leading_number, numbers_in, string_in};
+use crate::lenient::{AnyText, Decimal, leading_number, numbers_in};
 use crate::object::{self, Members, Object, Writer};
 use crate::others::OtherMembers;
 use crate::printable::Printable;
@@ -44,7 +44,7 @@ impl VersionTriple {
                 let [major, minor, micro] = numbers.map(|number| number.unwrap_or(0));
                 Self { major, minor, micro }
             }
-            None => match (Decimal::read(text), string_in(text)) {
+            None => match (Decimal::read(text), json::string(text)) {
                 (Some(number), _) if number.is_plain() => Self::parse(text),
                 (Some(number), _) => Self::new(number.whole(), 0, 0),
                 (None, Some(text)) => Self::parse(&text),
@@ -105,10 +105,10 @@ impl Version {
     /// Reads a value of any type from its text.
     pub(crate) fn from_text(text: &str) -> Self {
         if !text.starts_with('{') {
-            let package = string_in(text).unwrap_or_default().into();
+            let package = json::string(text).unwrap_or_default().into();
             return Self { package, ..Self::default() };
         }
-        let package = json::member(text, "package").and_then(string_in);
+        let package = json::member(text, "package").and_then(json::string);
         let qemu = json::member(text, "qemu");
         let version = qemu.map_or(VersionTriple::UNKNOWN, VersionTriple::from_text);
         let is_written = [
@@ -142,7 +142,7 @@ impl Version {
 
 /// Returns whether writing `version` gives the value in `text` again, or the same in the form of QEMU 0.12.
 fn is_exactly(text: &str, version: VersionTriple) -> bool {
-    if let Some(text) = string_in(text) {
+    if let Some(text) = json::string(text) {
         return *text == version.to_string();
     }
     let VersionTriple { major, minor, micro } = version;

@@ -57,7 +57,7 @@ impl Signals {
         Ok(())
     }
 
-    /// Ends the program if a signal has closed the screen.
+    /// Ends the program if a signal has closed the screen, or the terminal has hung up.
     pub(super) fn obey(&self) {
         #[cfg(unix)]
         match self.received.load(Ordering::Relaxed) {
@@ -97,13 +97,9 @@ fn hangs_up(within: Option<Duration>) -> bool {
 
     let within = within.and_then(|within| Timespec::try_from(within).ok());
     let (input, output) = (io::stdin(), io::stdout());
-    // A hang-up is reported in any case, and nothing else is of interest.
-    let none = PollFlags::empty();
-    let mut terminal = [PollFd::new(&input, none), PollFd::new(&output, none)];
-    loop {
-        match poll(&mut terminal, within.as_ref()) {
-            Err(Errno::INTR) => {}
-            result => return result.is_ok_and(|count| count > 0),
-        }
-    }
+    // Reported in any case on Linux; other systems want to be asked.
+    let end = PollFlags::HUP | PollFlags::ERR;
+    let mut terminal = [PollFd::new(&input, end), PollFd::new(&output, end)];
+    while poll(&mut terminal, within.as_ref()) == Err(Errno::INTR) {}
+    terminal.iter().any(|fd| fd.revents().intersects(end))
 }

@@ -101,7 +101,7 @@ pub(crate) fn members<'t>(object: &'t str, see: &mut dyn FnMut(Member<'t>)) {
         let Some(name_end) = string_end(bytes, start) else { return };
         // After the colon.
         let value = scan::after_space(bytes, scan::after_space(bytes, name_end) + 1);
-        let Some(end) = scan::value_end(bytes, value) else { return };
+        let Some(end) = scan::skip_value(bytes, value) else { return };
         see(Member {
             name: &object[start + 1..name_end - 1],
             value: &object[value..end],
@@ -121,7 +121,7 @@ pub(crate) fn elements<'t>(array: &'t str, see: &mut dyn FnMut(&'t str)) {
             Some(b',') => at += 1,
             Some(b']') | None => return,
             Some(_) => {
-                let Some(end) = scan::value_end(bytes, at) else { return };
+                let Some(end) = scan::skip_value(bytes, at) else { return };
                 see(&array[at..end]);
                 at = end;
             }

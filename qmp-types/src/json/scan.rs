@@ -105,7 +105,7 @@ pub(super) fn find_member(
 }
 
 /// Returns the index after the value that begins at `start`, if it ends. Nothing is checked on the way.
-pub(super) fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
+pub(super) fn skip_value(bytes: &[u8], start: usize) -> Option<usize> {
     match bytes.get(start)? {
         b'"' => string_end(bytes, start),
         b'{' | b'[' => skip_brackets(bytes, start),
