@@ -7,7 +7,7 @@ use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::QueryQmpSchema;
 use qmp_vm::Workflows;
 
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::{Meter, resident};
 use crate::{Anything, floors};
 

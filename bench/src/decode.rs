@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::Anything;
 use crate::floors::schema;
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::Meter;
 
 /// A whole schema. QEMU's reply has one more level, which costs all of these the same.

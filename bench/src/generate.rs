@@ -3,7 +3,7 @@
 use qmp_codegen::Builder;
 
 use crate::Anything;
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::Meter;
 
 /// Returns the milliseconds from the schema's files to formatted code.

@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod decode;
+mod entry;
 mod floors;
 mod generate;
 mod jobs;
@@ -20,7 +21,8 @@ mod table;
 
 use std::error::Error;
 
-use crate::jobs::{JOBS, Side, Task};
+use crate::entry::{Side, Task};
+use crate::jobs::JOBS;
 
 pub type Anything<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 

@@ -7,7 +7,7 @@ use qmp_client::qmp::commands::{QueryStatus, SystemWakeup};
 use qmp_client::{Client, Options, blocking};
 
 use crate::Anything;
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::{Meter, resident};
 
 /// The options, with queues for more events than the flood has, so that none is lost.

@@ -8,7 +8,7 @@ use qapi::futures::QmpStreamTokio;
 use qmp::{Client, Endpoint};
 
 use crate::Anything;
-use crate::jobs::{Entry, Task, peer};
+use crate::entry::{Entry, Task, peer};
 use crate::measure::{Meter, resident};
 
 /// Their entries, by the name of the job.

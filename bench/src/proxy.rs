@@ -10,7 +10,7 @@ use qmp_vm::proxy::{Access, Proxy};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::Anything;
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::Meter;
 
 /// Without a proxy.

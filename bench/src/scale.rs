@@ -14,7 +14,7 @@ use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{SystemPowerdown, SystemWakeup};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::Meter;
 use crate::{Anything, serve};
 

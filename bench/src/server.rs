@@ -14,7 +14,7 @@ use qmp_client::qmp::events::BlockJobCompleted;
 use qmp_client::qmp::types::{JobType, RunState, StatusInfo};
 use qmp_server::{Context, Router, Server};
 
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::{Meter, resident};
 use crate::{Anything, floors, serve};
 

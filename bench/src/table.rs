@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
 use crate::Anything;
-use crate::jobs::{Entry, JOBS, Job, Side};
+use crate::entry::{Entry, Side};
+use crate::jobs::{JOBS, Job};
 
 const USAGE: &str = "usage: bench [--quick] [--runs COUNT] [JOB...]";
 

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{BUFFER, NEGOTIATION};
 use crate::Anything;
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::Meter;
 
 const RETURN: &[u8] = b"{\"return\": ";

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use crate::Anything;
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::Meter;
 
 /// The parts of an event that are kept: its numbers, its name, and one other string.

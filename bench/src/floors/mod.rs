@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::Anything;
-use crate::jobs::Task;
+use crate::entry::Task;
 use crate::measure::{Meter, resident};
 use crate::serve::reply;
 
