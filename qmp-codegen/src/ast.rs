@@ -166,6 +166,13 @@ impl Definition {
         }
     }
 
+    /// Returns the kind with its article, such as `an enum`.
+    pub(crate) fn with_article(&self) -> String {
+        let word = self.kind().word();
+        let article = if word.starts_with(['a', 'e']) { "an" } else { "a" };
+        format!("{article} {word}")
+    }
+
     /// Returns the members written in the definition, including those of an inline base or inline
     /// data.
     pub(crate) fn members(&self) -> &[Member] {

@@ -6,7 +6,6 @@ use crate::report::{Report, Scope};
 use crate::schema::Builtin;
 
 use super::index::{Index, Lookup};
-use super::references::with_article;
 
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     for definition in index.definitions() {
@@ -110,7 +109,7 @@ fn json_types(index: &Index<'_>, alternative: &Alternative) -> Result<Vec<Json>,
                 Ok(types)
             }
             Body::Struct { .. } | Body::Union { .. } => Ok(vec![Json::Object]),
-            _ => Err(Some(format!("which is itself {}", with_article(ty)))),
+            _ => Err(Some(format!("which is itself {}", ty.with_article()))),
         },
         Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => Err(None),
     }

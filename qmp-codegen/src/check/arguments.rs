@@ -5,7 +5,6 @@ use crate::diagnostic::Diagnostic;
 use crate::report::{Report, Scope};
 
 use super::index::{Index, Lookup};
-use super::references::with_article;
 
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     for definition in index.definitions() {
@@ -56,7 +55,7 @@ fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
                 let message = format!(
                     "'data' must be a struct or union, but '{}' is {}",
                     ty.text,
-                    with_article(definition)
+                    definition.with_article()
                 );
                 scope.error(ty.span, message);
             }
@@ -97,7 +96,7 @@ fn check_returns(
     let what = match index.lookup(&name.text) {
         Lookup::Type(_, ty) => match &ty.body {
             Body::Struct { .. } | Body::Union { .. } => return,
-            _ => with_article(ty),
+            _ => ty.with_article(),
         },
         Lookup::Builtin(_) => String::from("a built-in type"),
         Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return,

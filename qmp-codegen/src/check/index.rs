@@ -11,7 +11,8 @@ use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
 use crate::schema::Builtin;
 
-use super::nesting::MAX_DEPTH;
+/// The maximum depth of bases and branches. QEMU's schema has three levels.
+pub(crate) const MAX_DEPTH: usize = 100;
 
 /// Every definition of a schema, indexed by name.
 pub(crate) struct Index<'a> {

@@ -4,11 +4,7 @@ use crate::ast::{Body, Definition, Name};
 use crate::diagnostic::Diagnostic;
 use crate::report::{Report, Scope};
 
-use super::index::{Index, Lookup};
-use super::references::with_article;
-
-/// The maximum depth of bases and branches. QEMU's schema has three levels.
-pub(crate) const MAX_DEPTH: usize = 100;
+use super::index::{Index, Lookup, MAX_DEPTH};
 
 /// The result of checking bases and branches.
 pub(crate) struct Nesting {
@@ -43,7 +39,7 @@ fn check_kinds(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_,
     let mut reject = |name: &Name, message: &str| {
         let what = match index.lookup(&name.text) {
             Lookup::Builtin(_) => String::from("a built-in type"),
-            Lookup::Type(_, other) => with_article(other),
+            Lookup::Type(_, other) => other.with_article(),
             Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return,
         };
         scope.push(Diagnostic::error(

@@ -13,7 +13,8 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             let mut error = match index.lookup(&name.text) {
                 Lookup::Builtin(_) | Lookup::Type(..) | Lookup::Broken => return,
                 Lookup::NoType(other) => {
-                    let message = format!("'{}' is {}, not a type", name.text, with_article(other));
+                    let message =
+                        format!("'{}' is {}, not a type", name.text, other.with_article());
                     Diagnostic::error(name.span, message).related(other.name.span, "defined here")
                 }
                 Lookup::Missing => {
@@ -53,11 +54,4 @@ fn for_each_reference(definition: &Definition, mut f: impl FnMut(&Name)) {
         Body::Event { data: Data::Named { ty, .. } } => f(ty),
         Body::Event { data: Data::Inline(_) } => {}
     }
-}
-
-/// Returns the kind of a definition with its article, such as `an enum`.
-pub(crate) fn with_article(definition: &Definition) -> String {
-    let word = definition.kind().word();
-    let article = if word.starts_with(['a', 'e']) { "an" } else { "a" };
-    format!("{article} {word}")
 }

@@ -6,9 +6,8 @@ use crate::few::Few;
 use crate::report::{Report, Scope};
 use crate::similar::did_you_mean;
 
-use super::index::{Index, Lookup};
-use super::nesting::{MAX_DEPTH, Nesting};
-use super::references::with_article;
+use super::index::{Index, Lookup, MAX_DEPTH};
+use super::nesting::Nesting;
 
 pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
     for (position, definition) in index.definitions().iter().enumerate() {
@@ -99,7 +98,7 @@ fn check_discriminator(
                 }
                 return;
             }
-            _ => with_article(ty),
+            _ => ty.with_article(),
         },
     };
     reject(format!("the type of the discriminator '{name}' must be an enum, not {what}"));
