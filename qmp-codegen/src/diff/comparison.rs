@@ -4,11 +4,10 @@
 //! [`Walk`](super::walk::Walk) reaches all of them, and a [`Usage`](super::usage::Usage) those of a
 //! message.
 
-use std::fmt;
-
 use super::change::{Announced, Direction, What};
 use super::object::Side;
 use super::scope::Scope;
+use super::step::Step;
 use crate::schema::{Command, Feature, Schema};
 
 /// Two schemas that are compared.
@@ -53,43 +52,6 @@ pub(super) struct Parts<'a> {
     pub(super) step: Step<'a>,
     pub(super) sides: (Side<'a>, Side<'a>),
     pub(super) ignored: Vec<String>,
-}
-
-/// The way from a type to a part of it, as paths show it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Step<'a> {
-    /// To the type itself, or to an alternative.
-    Itself,
-    /// To a member.
-    Member(&'a str),
-    /// To the branch of a union.
-    Branch(Case<'a>),
-    /// To a member of a branch.
-    BranchMember(Case<'a>, &'a str),
-    /// To the elements of an array.
-    Element,
-    /// To a value of an enumeration.
-    Value(&'a str),
-}
-
-/// The value that selects a branch, and the member that has it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Case<'a> {
-    pub(super) tag: &'a str,
-    pub(super) value: &'a str,
-}
-
-impl fmt::Display for Step<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Itself => Ok(()),
-            Self::Member(name) => write!(f, ".{name}"),
-            Self::Branch(Case { tag, value }) => write!(f, "({tag}={value})"),
-            Self::BranchMember(Case { tag, value }, name) => write!(f, "({tag}={value}).{name}"),
-            Self::Element => f.write_str("[]"),
-            Self::Value(value) => write!(f, "={value}"),
-        }
-    }
 }
 
 impl<'a> Schemas<'a> {

@@ -4,8 +4,9 @@
 //! branches that gain or lose the member.
 
 use super::change::{Announced, What};
-use super::comparison::{Case, Comparison, Step, announced, feature_changes};
+use super::comparison::{Comparison, announced, feature_changes};
 use super::object::{Object, Side};
+use super::step::{Case, Step};
 use crate::schema::{Member, Schema, TypeId, TypeKind, TypeRef};
 use crate::shape;
 

@@ -34,6 +34,7 @@ mod members;
 mod object;
 mod render;
 mod scope;
+mod step;
 mod types;
 mod usage;
 mod values;

@@ -1,6 +1,6 @@
 //! The sides of a comparison.
 
-use super::comparison::Case;
+use super::step::Case;
 use crate::schema::{Arguments, Builtin, Feature, Member, Schema, TypeId, TypeKind, TypeRef};
 use crate::shape;
 

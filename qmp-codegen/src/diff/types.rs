@@ -1,9 +1,10 @@
 //! Compares types of all kinds.
 
 use super::change::What;
-use super::comparison::{Comparison, Step, announced, feature_changes};
+use super::comparison::{Comparison, announced, feature_changes};
 use super::describe::{self, Relation, describe, describe_alternative};
 use super::object::Side;
+use super::step::Step;
 use crate::schema::{Alternate, Builtin, Enum, Schema, TypeKind, TypeRef};
 use crate::shape;
 

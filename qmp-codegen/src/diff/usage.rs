@@ -16,11 +16,10 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::change::{Change, Direction, Root, RootKind, What};
-use super::comparison::{
-    Case, Found, Level, Parts, Schemas, Step, announced, feature_changes, path,
-};
+use super::comparison::{Found, Level, Parts, Schemas, announced, feature_changes, path};
 use super::object::{Side, SideKey};
 use super::scope::Scope;
+use super::step::{Case, Step};
 use super::values::{fits, fits_deeply, is_secret};
 use crate::schema::{Builtin, Command, Definition, Event, Schema, TypeRef};
 
