@@ -55,7 +55,11 @@ fn take_calls(items: &mut [Item], calls: &mut Vec<TokenStream>) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::emit::{Options, emit, write};
+    use crate::{Root, load};
 
     #[track_caller]
     fn prints(call: &str) {
@@ -87,6 +91,31 @@ mod tests {
             "*const u8",
         ] {
             prints(&format!("a: \"a\" ({ty})"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_formatted() {
+        let crate_ = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let schema = |file: &str| Root::File(crate_.join("../schema").join(file));
+        let golden = std::fs::read_dir(crate_.join("tests/golden")).unwrap();
+        let golden = golden.map(|entry| entry.unwrap().path());
+        let golden: Vec<_> =
+            golden.filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
+        assert!(golden.len() > 5, "{golden:?}");
+        let mut schemas: Vec<Vec<Root>> =
+            golden.into_iter().map(|path| vec![Root::File(path)]).collect();
+        schemas.push(vec![schema("qmp-spec.json"), schema("qmp-events.json")]);
+        schemas.push(vec![schema("qga-spec.json")]);
+        for roots in schemas {
+            let schema = load(roots.clone()).unwrap().schema;
+            let options =
+                Options { constructors_for_all: true, introspection: true, ..Options::default() };
+            let tokens = emit(&schema, &options).unwrap();
+            let written = write(tokens.clone());
+            let written = unparse(syn::parse_str(&written).unwrap());
+            let formatted = unparse(syn::parse2(tokens).unwrap());
+            assert!(written == formatted, "{roots:?}");
         }
     }
 }
