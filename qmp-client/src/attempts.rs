@@ -57,7 +57,7 @@ impl<'a> Attempts<'a> {
 
     /// Records that the attempt has succeeded.
     pub(crate) fn succeeded(&self, options: &Options) {
-        trace::connected(options, self.address, self.number);
+        trace::connected(&options.monitor, self.address, self.number);
     }
 
     /// Records that the attempt has failed, and returns the pause before the next one.

@@ -15,7 +15,6 @@
 use qmp_protocol::CallId;
 
 use crate::error::Error;
-use crate::options::Options;
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use disabled::{CallTrace, Monitor, connected};
@@ -34,7 +33,7 @@ mod enabled {
     use tracing::span::EnteredSpan;
     use tracing::{Level, Span, debug, span};
 
-    use super::{CallId, Error, Options};
+    use super::{CallId, Error};
     use crate::address::Address;
 
     /// The longest name of a command or an event that is shown in full, in bytes.
@@ -76,8 +75,8 @@ mod enabled {
     }
 
     /// Records that the connection to an address has been established, after some attempts.
-    pub(crate) fn connected(options: &Options, address: &Address, attempts: u32) {
-        let monitor = options.monitor.or_address(address);
+    pub(crate) fn connected(monitor: &Monitor, address: &Address, attempts: u32) {
+        let monitor = monitor.or_address(address);
         let retries = attempts.saturating_sub(1);
         debug!(target: "qmp_client", %monitor, retries, "connected");
     }
@@ -96,13 +95,13 @@ mod enabled {
     }
 
     impl CallTrace {
-        pub(crate) fn new(command: &str, options: &Options) -> Self {
+        pub(crate) fn new(command: &str, monitor: &Monitor) -> Self {
             let span = span!(
                 target: "qmp_client",
                 Level::DEBUG,
                 "call",
                 command = %Excerpt(command, NAME),
-                monitor = %options.monitor,
+                %monitor,
                 id = Empty,
                 outcome = Empty,
                 latency_us = Empty,
@@ -176,7 +175,7 @@ mod enabled {
 
 #[cfg(not(feature = "tracing"))]
 mod disabled {
-    use super::{CallId, Error, Options};
+    use super::{CallId, Error};
     use crate::address::Address;
 
     #[derive(Clone, Debug, Default)]
@@ -199,7 +198,7 @@ mod disabled {
         pub(crate) fn event(&self, _: &str) {}
     }
 
-    pub(crate) fn connected(_: &Options, _: &Address, _: u32) {}
+    pub(crate) fn connected(_: &Monitor, _: &Address, _: u32) {}
 
     #[derive(Debug, Default)]
     pub(crate) struct CallTrace;
@@ -207,7 +206,7 @@ mod disabled {
     pub(crate) struct Entered;
 
     impl CallTrace {
-        pub(crate) fn new(_: &str, _: &Options) -> Self {
+        pub(crate) fn new(_: &str, _: &Monitor) -> Self {
             Self
         }
 

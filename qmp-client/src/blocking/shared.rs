@@ -364,7 +364,7 @@ impl Shared {
     /// Does the same. It is compiled once for all types of requests.
     fn submit_order(&self, order: Order<'_>) -> Result<(Submitted, Option<Locked<'_>>)> {
         let begin = order.term.begin;
-        let mut trace = CallTrace::new(&order.command, &self.options);
+        let mut trace = CallTrace::new(&order.command, &self.options.monitor);
         let submitted = {
             let _entered = trace.enter();
             let submitted = self.submit_traced(order);

@@ -41,7 +41,7 @@ impl<R: Request> Draft<R> {
         parting: Parting,
         waker: Option<&Waker>,
     ) -> Result<(Submitted, Option<SubscriptionId>)> {
-        let mut trace = CallTrace::new(&self.request.name(), self.handle.options());
+        let mut trace = CallTrace::new(&self.request.name(), &self.handle.options().monitor);
         let Self { handle, request, within, descriptors } = self;
         let submit = |command: EncodedRequest| {
             let (id, subscription) = handle.submit(&command, term, descriptors, follow, waker)?;
