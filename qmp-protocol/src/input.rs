@@ -7,12 +7,14 @@
 use std::fmt;
 use std::ops::Range;
 
-use qmp_types::{ServerMessage, Timestamp};
+use qmp_types::ServerMessage;
 
+use crate::direct::{Direct, TakeEvents};
 use crate::garbage::{Garbage, SNIPPET};
 use crate::id::CallId;
 use crate::line::{self, Line};
 use crate::message::{ENDING, id_at_end};
+use crate::newline::newline;
 use crate::scan::{Scan, Scanner};
 use crate::separator::{Beginning, beginning};
 
@@ -42,49 +44,6 @@ pub(crate) enum Frame {
     },
     /// The message that is arriving exceeds the limit.
     TooLarge,
-}
-
-/// An event that is taken from an input directly: its parts, as they lie in the input.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub struct EventText<'i> {
-    /// Its name.
-    pub name: &'i str,
-    /// Its data, which are an object, if it has any.
-    pub data: Option<&'i str>,
-    /// The time at which it happened, by the server's clock.
-    pub timestamp: Timestamp,
-}
-
-/// Takes events from an input directly: see [`Input::take_events`].
-#[doc(hidden)]
-pub trait TakeEvents {
-    /// Reads an event from its name, its time, and the text that begins with its data, and keeps what it
-    /// makes of it until that is committed or undone. Returns the length of the data.
-    fn decode(&mut self, name: &str, timestamp: Timestamp, text: &str) -> Option<usize>;
-
-    /// Commits the last event, which has been taken.
-    fn commit(&mut self, event: EventText<'_>);
-
-    /// Drops the last event: the general parser takes it.
-    fn undo(&mut self);
-}
-
-/// The right to take events from an input directly, without the connection: see
-/// [`Input::take_events`]. [`Connection::direct`](crate::Connection::direct) gives it.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Direct {
-    /// The length of the longest event, in bytes.
-    longest: usize,
-    /// The bytes that may still be taken.
-    left: usize,
-}
-
-impl Direct {
-    pub(crate) fn new(longest: usize) -> Self {
-        Self { longest, left: LARGE }
-    }
 }
 
 /// A line of garbage that is still arriving: its first and last bytes, and its length so far.
@@ -578,47 +537,6 @@ fn is_greeting(object: &[u8]) -> bool {
     let is_parsed = |text| matches!(qmp_types::decode(text), Ok(ServerMessage::Greeting(_)));
     members.trim_ascii_start().starts_with(b"\"QMP\"")
         || object.contains(&b'\\') && std::str::from_utf8(object).is_ok_and(is_parsed)
-}
-
-/// Returns the index of the first newline.
-pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
-    // The search in a block of this size is vectorized.
-    const BLOCK: usize = 32;
-    let mut start = 0;
-    for block in bytes.chunks(BLOCK) {
-        if is_newline_in(block) {
-            return block.iter().position(|byte| *byte == b'\n').map(|at| start + at);
-        }
-        start += block.len();
-    }
-    None
-}
-
-/// Looks at every byte of a block, even after a newline.
-#[inline(always)]
-fn is_newline_in(block: &[u8]) -> bool {
-    let mut found = false;
-    for byte in block {
-        found |= *byte == b'\n';
-    }
-    found
-}
-
-/// Returns whether there is a newline.
-#[inline]
-pub(crate) fn has_newline(bytes: &[u8]) -> bool {
-    // As above; the last block may overlap the one before it.
-    const BLOCK: usize = 16;
-    let Some(last) = bytes.last_chunk::<BLOCK>() else { return bytes.contains(&b'\n') };
-    if is_newline_in(last) {
-        return true;
-    }
-    for block in bytes.chunks_exact(BLOCK) {
-        if is_newline_in(block) {
-            return true;
-        }
-    }
-    false
 }
 
 impl Junk {

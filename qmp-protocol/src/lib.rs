@@ -110,6 +110,7 @@ mod calls;
 mod connection;
 mod deadline;
 pub mod deadlines;
+mod direct;
 mod encode;
 mod error;
 mod event;
@@ -121,6 +122,7 @@ mod input;
 mod line;
 mod message;
 mod negotiation;
+mod newline;
 mod output;
 mod printable;
 mod raw;
@@ -137,6 +139,8 @@ mod transcript;
 
 pub use connection::Connection;
 pub use deadline::Deadline;
+#[doc(hidden)]
+pub use direct::{Direct, EventText, TakeEvents};
 pub use encode::{Kind, WriteArguments};
 pub use error::{
     Closed, End, Error, Mismatch, Misuse, ProtocolError, ServerError, Subject, Timeout, WaitedFor,
@@ -146,8 +150,6 @@ pub use garbage::Garbage;
 pub use id::CallId;
 pub use incoming::{Dropped, Incoming, Traffic};
 pub use input::Input;
-#[doc(hidden)]
-pub use input::{Direct, EventText, TakeEvents};
 pub use output::{Descriptor, Output};
 pub use printable::{Excerpt, Printable};
 pub use raw::Raw;

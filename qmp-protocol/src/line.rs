@@ -10,8 +10,9 @@ use std::ops::Range;
 
 use qmp_types::{Timestamp, plain_end};
 
+use crate::direct::{EventText, TakeEvents};
 use crate::id::CallId;
-use crate::input::{EventText, TakeEvents, has_newline};
+use crate::newline::has_newline;
 
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;

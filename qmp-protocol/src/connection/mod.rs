@@ -11,12 +11,13 @@ use qmp_types::Greeting;
 use serde_json::value::RawValue;
 
 use crate::deadline::{Deadline, sooner};
+use crate::direct::Direct;
 use crate::error::{Closed, End, Error, ProtocolError, Timeout, WaitedFor};
 use crate::exchange::Exchange;
 use crate::garbage::Garbage;
 use crate::id::CallId;
 use crate::incoming::{Dropped, Incoming, Traffic};
-use crate::input::{Direct, Frame, Input};
+use crate::input::{Frame, Input};
 use crate::message::not_qmp;
 use crate::negotiation::Negotiation;
 use crate::output::{Descriptor, Output};
