@@ -120,6 +120,7 @@ mod id;
 mod incoming;
 mod input;
 mod line;
+mod masking;
 mod message;
 mod negotiation;
 mod newline;

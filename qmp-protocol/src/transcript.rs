@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use qmp_types::Redactor;
 pub use qmp_types::recording::Direction;
 
-use crate::recorder::Masking;
+use crate::masking::Masking;
 
 type Hook = dyn FnMut(Direction, &str) + Send;
 
