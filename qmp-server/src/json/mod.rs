@@ -5,6 +5,7 @@
 //! reads the next message. None of the JSON libraries recovers like this, hence this parser. Its
 //! errors have the texts of QEMU 11.1, with the line and the column.
 
+mod cost;
 mod lexer;
 mod parser;
 mod plain;

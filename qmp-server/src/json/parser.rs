@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
+use super::cost::cost;
 use super::lexer::{Kind, Lexer, Position, Sink};
 use super::plain::{self, Plain};
 use super::text;
@@ -19,12 +20,6 @@ const STEP: usize = 4 << 10;
 
 /// The unit in bytes of charges.
 const CHARGE_UNIT: usize = 4 << 10;
-
-// Objects and arrays allocate room for several members at a time. The minimum of an object is
-// 11 members of 24 bytes for the name and 32 for the value.
-pub(super) const OBJECT_COST: usize = 704;
-const ARRAY_COST: usize = 160;
-pub(super) const OTHER_COST: usize = 64;
 
 /// The error for a message that does not fit into the budget.
 const BUDGET_EXCEEDED: &str =
@@ -432,16 +427,6 @@ impl Message {
 impl Drop for Message {
     fn drop(&mut self) {
         dismantle(self.outcomes.drain(..).filter_map(|(outcome, _)| outcome.ok()));
-    }
-}
-
-/// Returns an upper bound of the memory in bytes that a token adds to a value.
-fn cost(kind: Kind, bytes: &[u8]) -> usize {
-    match kind {
-        Kind::BraceOpen => OBJECT_COST,
-        Kind::BracketOpen => ARRAY_COST,
-        Kind::Text => OTHER_COST + bytes.len(),
-        _ => OTHER_COST,
     }
 }
 

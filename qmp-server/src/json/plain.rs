@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::parser::{OBJECT_COST, OTHER_COST};
+use super::cost::{OBJECT_COST, OTHER_COST};
 
 /// The maximum length in bytes. The limits on messages must allow that many bytes and tokens.
 pub(super) const MAX_LENGTH: usize = 1 << 10;
