@@ -19,7 +19,7 @@ const MASK: &str = "<secret>";
 #[must_use]
 pub fn masked(line: &str) -> Cow<'_, str> {
     let mut spans = Vec::new();
-    match super::syntax::start(line) {
+    match super::syntax::start::start(line) {
         Some(start) if line.get(start..).is_some_and(|rest| rest.starts_with('{')) => {
             object(line, start, &mut spans);
         }

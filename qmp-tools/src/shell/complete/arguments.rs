@@ -1,6 +1,6 @@
 //! Completion of arguments: their keys, and their values.
 
-use super::json::Root;
+use super::json::{Root, json_text};
 use super::kinds::kind_of;
 use super::place::{Place, object_of};
 use super::{Candidate, Completer, Completion, Kind};
@@ -263,8 +263,4 @@ fn in_quotes(value: &str, quote: Option<char>, then: Option<char>) -> String {
         Some('\'') if !value.contains(['\'', '\\']) => format!("'{value}'"),
         _ => json_text(value),
     }
-}
-
-pub(super) fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

@@ -17,7 +17,7 @@ pub fn hint(text: &str, types: &dyn Types) -> Option<String> {
     if !text.ends_with([' ', '\t']) {
         return None;
     }
-    let start = syntax::start(text)?;
+    let start = syntax::start::start(text)?;
     let rest = text.get(start..)?;
     if rest.starts_with('{') {
         return None;

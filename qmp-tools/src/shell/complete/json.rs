@@ -1,6 +1,5 @@
 //! Completion within values in brackets, and in commands that are objects.
 
-use super::arguments::json_text;
 use super::given::Given;
 use super::place::{Place, object_of};
 use super::{Candidate, Completer, Completion};
@@ -289,4 +288,8 @@ fn string_end(text: &str, start: usize) -> Option<usize> {
         }
     }
     None
+}
+
+pub(super) fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }

@@ -14,7 +14,7 @@ use crate::shell::syntax::{self};
 impl<'a> Completer<'a> {
     pub(super) fn complete(&self) -> Completion {
         let before = self.text.get(..self.cursor).unwrap_or_default();
-        let Some(start) = syntax::start(before) else {
+        let Some(start) = syntax::start::start(before) else {
             let line = before.rsplit('\n').next().unwrap_or_default();
             if line.trim_start().starts_with('#') {
                 return Completion::default();

@@ -35,6 +35,7 @@ mod guess;
 pub(crate) mod literal;
 mod object;
 mod scalar;
+pub(crate) mod start;
 pub(crate) mod statements;
 pub(crate) mod transaction;
 mod typing;
@@ -105,7 +106,7 @@ impl Command {
 /// Returns an error if the text is not a statement. [`SyntaxError::Incomplete`] means that another
 /// line may complete it.
 pub fn parse(text: &str, types: &dyn Types) -> Result<Option<Statement>, SyntaxError> {
-    let Some(start) = start(text) else { return Ok(None) };
+    let Some(start) = start::start(text) else { return Ok(None) };
     let rest = text.get(start..).unwrap_or_default();
     let statement = if rest.starts_with('{') {
         Some(Statement::Command(object::parse(text, start)?))
@@ -119,28 +120,6 @@ pub fn parse(text: &str, types: &dyn Types) -> Result<Option<Statement>, SyntaxE
         }
         other => other,
     }))
-}
-
-/// Returns where the statement begins: after blank lines, comments, a byte order mark, and the prompts
-/// that documentation shows.
-pub(crate) fn start(text: &str) -> Option<usize> {
-    const PROMPTS: [&str; 4] = ["(QEMU)", "->", "TRANS>", "\u{feff}"];
-    let mut at = 0;
-    loop {
-        let rest = text.get(at..)?;
-        let trimmed = rest.trim_start();
-        at += rest.len() - trimmed.len();
-        if trimmed.is_empty() {
-            return None;
-        }
-        if trimmed.starts_with('#') {
-            at += trimmed.find('\n')?;
-        } else if let Some(prompt) = PROMPTS.iter().find(|prompt| trimmed.starts_with(**prompt)) {
-            at += prompt.len();
-        } else {
-            return Some(at);
-        }
-    }
 }
 
 struct Parser<'a> {
