@@ -3,6 +3,7 @@
 // Few programs do. All functions are `#[inline]`, so that only those programs compile them.
 
 mod human;
+mod quoted;
 mod redactor;
 mod strict;
 mod text;

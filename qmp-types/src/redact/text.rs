@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::quoted::unquote;
 use super::{SECRET, human};
 
 /// The beginning of a file name that is JSON.
@@ -108,16 +109,6 @@ fn mask_nested(
         Cow::Borrowed(_) => None,
         Cow::Owned(shown) => serde_json::to_string(&format!("{before}{shown}")).ok(),
     }
-}
-
-/// Returns the content of a string in quotes, or none if it is not a string.
-#[inline]
-pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
-    let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
-    if !inner.contains('\\') {
-        return Some(Cow::Borrowed(inner));
-    }
-    serde_json::from_str(&super::to_strict(quoted)).ok().map(Cow::Owned)
 }
 
 /// Returns the strings in a text, as they are written, with their quotes.
