@@ -6,7 +6,7 @@ use std::time::Duration;
 use qmp_client::{Result, Timeout, WaitedFor};
 
 use super::change::{Change, changes};
-use super::handle::Hold;
+use super::hold::Hold;
 use super::view::View;
 use crate::supervise::Supervisable;
 

@@ -83,6 +83,7 @@
 mod change;
 mod changes;
 mod handle;
+mod hold;
 mod keeper;
 mod model;
 mod part;
