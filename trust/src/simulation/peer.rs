@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::program::IN_FLIGHT;
 use super::time::now;
 use super::wire::{Moment, Piece, Wire};
 use crate::random::Random;
+
+/// The number of in-band commands that a client has in flight at most.
+pub(crate) const IN_FLIGHT: usize = 8;
 
 pub(crate) const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
 

@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 use qmp_client::{Client, Error, Events, Raw, RawEvent};
 use serde_json::{Value, json};
 
-use super::peer::Peer;
+use super::peer::{IN_FLIGHT, Peer};
 use super::tasks::until_canceled;
 use super::time::now;
 use super::wire::{Wire, lock};
 use crate::random::Random;
 
-/// The number of in-band commands that a client has in flight at most.
-pub(crate) const IN_FLIGHT: usize = 8;
 /// The number of reads without a pause after which a client sends its commands all the same.
 const MOST_READS: u64 = 256;
 
