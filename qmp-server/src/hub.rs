@@ -320,9 +320,11 @@ impl Hub {
         true
     }
 
-    /// Wakes the threads that wait for a change.
+    /// Wakes the threads that wait for a change. The calling thread must not hold any lock.
     fn announce(&self) {
         if self.waiting.load(Ordering::Acquire) > 0 {
+            // A thread that has looked before the change holds the lock until it waits.
+            drop(self.state());
             self.changed.notify_all();
         }
     }

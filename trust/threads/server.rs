@@ -569,6 +569,20 @@ fn call_back() {
     vm.finish();
 }
 
+/// One schedule: the server stops while a command is answered by another thread. The thread that stops it
+/// is told of that.
+fn stop_at_a_late_reply() {
+    let vm = Vm::new(limits());
+    let connection = vm.server.connect();
+    connection.receive(b"{'execute': 'qmp_capabilities'}");
+    connection.receive(b"{'execute': 'late', 'arguments': {'n': 1}}");
+    assert!(vm.server.stop(Duration::MAX));
+    assert!(connection.take_output().ends_with(b"{\"return\": 1}\r\n"));
+    assert_eq!(connection.closed(), Some(CloseReason::Server));
+    drop(connection);
+    vm.finish();
+}
+
 /// One schedule: of the events that are held back, the last one is sent, by a thread that ends then.
 fn hold_back(front: Front) {
     let vm = Vm::new(limits());
@@ -738,6 +752,11 @@ impl Drop for Tried {
     fn drop(&mut self) {
         println!("{} schedules", self.0.load(Ordering::Relaxed));
     }
+}
+
+#[test]
+fn a_server_stops_at_a_late_reply() {
+    explore(stop_at_a_late_reply);
 }
 
 #[test]
