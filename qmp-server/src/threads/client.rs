@@ -328,7 +328,10 @@ impl<M: Send + 'static> Client<M> {
             self.end(pool, key, reason);
             return Ok(true);
         }
-        if turn.armed != Some(interest) {
+        // The thread that waits for bytes notices the end, which the poller would announce again and again
+        // until then.
+        let is_watched = turn.is_reading && interest.is_empty();
+        if turn.armed != Some(interest) && !is_watched {
             pool.arm(key, self.fd(), interest)?;
             turn.armed = Some(interest);
         }
