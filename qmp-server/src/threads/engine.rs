@@ -257,6 +257,7 @@ impl Pool {
     /// Makes another thread look if anything is left: the wake that this thread has taken may have been
     /// for more than the job that it is about to execute.
     pub(super) fn pass_on_wake(&self) {
+        self.replace_watcher();
         if !self.backlog.is_empty() || !self.changed.is_empty() {
             self.wake();
         }
@@ -300,13 +301,20 @@ impl Pool {
     pub(super) fn try_watch(&self, key: u64) -> Option<usize> {
         let note = self.watch.begin(key);
         if note.is_some() {
-            self.wake_sleepers();
+            self.wake_sleeper();
         }
         note
     }
 
-    /// Makes the threads look at intervals that wait for longer, one after the other.
-    fn wake_sleepers(&self) {
+    /// Makes a thread look at intervals that waits for longer, because the calling thread may not look
+    /// for some time. One that goes on to wait would take the wake that it has given.
+    fn replace_watcher(&self) {
+        if self.watch.is_active() {
+            self.wake_sleeper();
+        }
+    }
+
+    fn wake_sleeper(&self) {
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             self.wake();
         }
@@ -387,6 +395,7 @@ impl Pool {
     fn serve(&self, key: u64, ready: PollFlags, worker: &mut Worker) {
         let client = lock(&self.clients).by_key.get(&key).map(Arc::clone);
         if let Some(client) = client {
+            self.replace_watcher();
             worker.begin(key);
             client.serve(ready, worker);
             worker.end();
@@ -415,9 +424,6 @@ impl Pool {
         // Before the thread looks: a later change writes again, and an earlier one is seen.
         self.is_woken.swap(false, Ordering::AcqRel);
         let _ = self.poller.arm(WAKE, &self.woken, PollFlags::IN);
-        if self.watch.is_active() {
-            self.wake_sleepers();
-        }
     }
 
     /// Ends a thread that has had nothing to do, unless it is the last free one.
