@@ -6,7 +6,7 @@ use qmp_types::Event;
 
 use crate::client::Client;
 use crate::descriptors::{Descriptor, Descriptors};
-use crate::emitted::Emitted;
+use crate::effects::Effects;
 use crate::events::Events;
 use crate::hub::Hub;
 
@@ -19,14 +19,6 @@ pub struct Context {
     out_of_band: bool,
     descriptors: Descriptors,
     effects: Effects,
-}
-
-/// The effects that a handler has asked for.
-#[derive(Debug, Default)]
-pub(crate) struct Effects {
-    pub(crate) events: Vec<Emitted>,
-    pub(crate) after_reply: Vec<Emitted>,
-    pub(crate) ends: bool,
 }
 
 impl Context {
@@ -219,12 +211,5 @@ impl Context {
 
     pub(crate) fn into_effects(self) -> Effects {
         self.effects
-    }
-}
-
-impl Effects {
-    /// Returns whether the handler has neither emitted an event nor ended the server.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.after_reply.is_empty() && !self.ends
     }
 }

@@ -12,7 +12,7 @@ use qmp_types::{Event, Greeting, QmpError};
 use crate::client::{Client, Identity};
 use crate::clock::Clock;
 use crate::close_reason::CloseReason;
-use crate::context::Effects;
+use crate::effects::Effects;
 use crate::emitted::Emitted;
 use crate::limits::Limits;
 use crate::peer::Peer;

@@ -104,6 +104,7 @@ mod connection;
 mod context;
 mod descriptors;
 mod dispatch;
+mod effects;
 mod emitted;
 mod events;
 mod exclusive;
