@@ -5,7 +5,7 @@ use std::fmt;
 use crate::introspection::SchemaError;
 
 /// The reason why a server cannot be built.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The introspection data cannot be read.
@@ -18,6 +18,12 @@ pub enum BuildError {
     EventsNotInSchema(Vec<String>),
     /// These commands of the schema have no handlers, although the router is to handle all.
     Unhandled(Vec<String>),
+}
+
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "BuildError", self, format_args!(""))
+    }
 }
 
 impl fmt::Display for BuildError {

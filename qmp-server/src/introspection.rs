@@ -56,7 +56,7 @@ pub(crate) enum Shape {
 }
 
 /// An error in introspection data.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SchemaError {
     /// The text is not a JSON array. The string is the JSON parser's message.
@@ -74,6 +74,12 @@ pub enum SchemaError {
         /// The name of the missing type.
         reference: String,
     },
+}
+
+impl fmt::Debug for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "SchemaError", self, format_args!(""))
+    }
 }
 
 impl fmt::Display for SchemaError {

@@ -68,7 +68,7 @@ pub fn parse_known<T: Enumeration>(name: &str) -> Result<T, UnknownValue> {
 /// );
 /// # }
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct UnknownValue {
     enumeration: &'static str,
     value: Box<str>,
@@ -109,6 +109,12 @@ impl UnknownValue {
 const NAMED: usize = 8;
 /// How much of a wrong name an error shows, in bytes: it may be a whole file.
 const SHOWN: usize = 120;
+
+impl fmt::Debug for UnknownValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::printable::debug_error(f, "UnknownValue", self, format_args!(""))
+    }
+}
 
 impl fmt::Display for UnknownValue {
     #[inline]
@@ -191,6 +197,7 @@ mod tests {
         assert!(long.starts_with(&format!("`{}…` is", "ä".repeat(60))), "{long}");
         let error = ErrorClass::from_known("DeviceNotFond").unwrap_err();
         assert_eq!(error.suggestion(), Some("DeviceNotFound"));
+        assert_eq!(format!("{error:?}"), format!("UnknownValue({error})"));
         assert_eq!((error.enumeration(), error.value()), ("QapiErrorClass", "DeviceNotFond"));
         assert_eq!(error.known().len(), 5);
     }

@@ -150,7 +150,9 @@ fn lines_that_are_invalid_are_named() {
         // Without a header, nothing tells that a recorder was killed.
         ("{\"direction\": \"sent\"", "line 1"),
     ] {
-        let error = read(text).unwrap_err().to_string();
+        let error = read(text).unwrap_err();
+        assert_eq!(format!("{error:?}"), format!("RecordingError({error})"));
+        let error = error.to_string();
         assert!(error.contains(expected) && !error.contains('\u{1b}'), "{text}: {error}");
     }
     let mut reader = Reader::new(&b"{\"qmp-recording\": 1}\n\xff\n{}\n"[..]).unwrap();

@@ -132,11 +132,17 @@ fn is_waiting(status: &MigrationStatus) -> bool {
 }
 
 /// A migration that failed, was cancelled, or waits for a command.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct MigrationError {
     /// The last state that QEMU reported.
     pub info: Box<MigrationInfo>,
+}
+
+impl fmt::Debug for MigrationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "MigrationError", self, format_args!(""))
+    }
 }
 
 impl fmt::Display for MigrationError {

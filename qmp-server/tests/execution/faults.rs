@@ -114,6 +114,9 @@ fn checks_are_turned_off_only_on_request() {
     let router = || Router::new().command(|_: &mut (), _: Ping, _: &mut Context| Ok(Empty {}));
     let build = |router| Server::new(Version::default(), router, ()).map(drop);
     assert_eq!(build(router()), Err(BuildError::NoSchema));
+    // What a program shows whose `main` returns the error.
+    let shown = format!("{:?}", BuildError::NoSchema);
+    assert_eq!(shown, format!("BuildError({})", BuildError::NoSchema));
     assert_eq!(build(router().unchecked()), Ok(()));
     assert_eq!(build(router().introspection("[]").unchecked_command::<Ping>()), Ok(()));
     let with_event = router().introspection(schema()).event::<Emptied>();

@@ -70,7 +70,6 @@ pub struct Reader<R> {
 }
 
 /// The error for a recording that cannot be read.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum RecordingError {
     /// The file cannot be read.
@@ -88,6 +87,12 @@ impl RecordingError {
     /// Creates the error for a line.
     pub fn line(line: usize, reason: impl Into<String>) -> Self {
         Self::Line { line, reason: reason.into() }
+    }
+}
+
+impl fmt::Debug for RecordingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::printable::debug_error(f, "RecordingError", self, format_args!(""))
     }
 }
 

@@ -58,11 +58,17 @@ impl JobOutcome {
 }
 
 /// A job that did not succeed.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct JobError {
     /// The outcome of the job.
     pub outcome: JobOutcome,
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "JobError", self, format_args!(""))
+    }
 }
 
 impl fmt::Display for JobError {
@@ -96,5 +102,7 @@ mod tests {
             |concluded| outcome(concluded, Some("no space")).expect_err("a failure").to_string();
         assert_eq!(text(true), "job `mirror` failed: no space");
         assert_eq!(text(false), "job `mirror` has not concluded: no space");
+        let shown = format!("{:?}", outcome(true, Some("no space")));
+        assert_eq!(shown, "Err(JobError(job `mirror` failed: no space))");
     }
 }

@@ -52,7 +52,6 @@ impl Fate {
 }
 
 /// The failure of a supervised call.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct CallError {
     /// The fate of the command, in all attempts.
@@ -64,6 +63,12 @@ pub struct CallError {
 impl CallError {
     fn new(fate: Fate, error: impl Into<Error>) -> Self {
         Self { fate, error: error.into() }
+    }
+}
+
+impl fmt::Debug for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "CallError", self, format_args!(" ({:?})", self.fate))
     }
 }
 

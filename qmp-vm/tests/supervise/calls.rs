@@ -38,6 +38,8 @@ scenarios! {
         let error = F::get(vm.call(Stop::new()).within(PATIENCE).execute()).unwrap_err();
         assert_eq!(error.fate, Fate::MaybeExecuted, "{error:?}");
         assert!(error.error.is_closed());
+        assert_eq!(format!("{error:?}").matches("MaybeExecuted").count(), 1, "{error:?}");
+        assert!(format!("{error:?}").starts_with(&format!("CallError({error} (")), "{error:?}");
         // The supervised connection goes on.
         F::get(vm.call(Cont::new()).within(PATIENCE).execute()).unwrap();
         assert_eq!((host.executed("stop"), host.executed("cont")), (1, 1));

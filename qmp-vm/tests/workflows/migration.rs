@@ -78,7 +78,9 @@ fn a_migration_that_is_cancelled() {
     };
     let check = |outcome: MigrationOutcome| {
         assert!(matches!(outcome, MigrationOutcome::Cancelled(_)), "{outcome:?}");
-        assert_eq!(outcome.into_result().unwrap_err().to_string(), "the migration was cancelled");
+        let error = outcome.into_result().unwrap_err();
+        assert_eq!(error.to_string(), "the migration was cancelled");
+        assert_eq!(format!("{error:?}"), format!("MigrationError({error})"));
     };
     play(script, async |client| {
         check(client.migrate(migrate(), PATIENCE, |_| {}).await.unwrap());
