@@ -281,6 +281,16 @@ mod blocking {
             Launch::new("/no/such/program").start::<qmp_client::blocking::Client>().unwrap_err();
         assert!(matches!(error, Error::Launch(_)), "{error:?}");
         assert!(error.report().contains("No such file"), "{}", error.report());
+        let nowhere = shell(WELL).configure(|command| {
+            command.current_dir("/no/such/directory");
+        });
+        for (launch, why) in [
+            (nowhere, "its working directory /no/such/directory does not exist"),
+            (Launch::new(""), "the program's name is empty"),
+        ] {
+            let error = launch.start::<qmp_client::blocking::Client>().unwrap_err();
+            assert!(error.report().contains(why), "{}", error.report());
+        }
     }
 
     /// The first process of a container waits for any child that exits. QEMU's exit was then reported

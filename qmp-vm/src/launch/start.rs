@@ -221,6 +221,14 @@ fn with_variable(word: &str, placeholder: &str, variable: &str) -> String {
 /// Checks that the program exists, since the shell would report it in words of its own.
 fn find(program: &OsStr, command: &Command) -> io::Result<()> {
     let directory = command.get_current_dir().unwrap_or(Path::new(""));
+    if program.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the program's name is empty"));
+    }
+    // The system's error would seem to be about the program.
+    if command.get_current_dir().is_some() && !directory.is_dir() {
+        let why = format!("its working directory {} does not exist", directory.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
     if program.as_bytes().contains(&b'/') {
         return check(&directory.join(program));
     }
