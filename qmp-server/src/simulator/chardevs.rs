@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 use super::descriptor_set::WRITE;
 use super::machine::Machine;
 use super::network::{check_listen, connect, describe};
-use super::replies::{Arguments, Handle, Reply, done, refuse};
+use super::replies::{Arguments, Handle, Reply, check_room, done, refuse};
 use crate::router::Router;
 
 /// The size in bytes of a ring buffer without a given size.
 const RING_SIZE: u64 = 64 << 10;
 
-/// The largest ring buffer that the simulator keeps.
+/// The largest size of all ring buffers in bytes.
 const MAX_RING_SIZE: u64 = 16 << 20;
 
 /// The kinds of character devices that can be created.
@@ -126,6 +126,7 @@ impl Machine {
         if self.has_chardev(Some(id)) {
             return refuse(format!("Chardev with id '{id}' already exists"));
         }
+        check_room(self.chardevs.len(), "character devices")?;
         let chardev = self.new_chardev(id, arguments).map_err(|error| {
             match error.desc.starts_with("Parameter ") {
                 true => error,
@@ -184,7 +185,9 @@ impl Machine {
                 if !size.is_power_of_two() {
                     return refuse("size of ringbuf chardev must be power of two");
                 }
-                if size > MAX_RING_SIZE {
+                let rings = self.chardevs.iter().filter_map(|chardev| chardev.ring.as_ref());
+                let kept: u64 = rings.map(|(_, size)| *size as u64).sum();
+                if size > MAX_RING_SIZE.saturating_sub(kept) {
                     let most = MAX_RING_SIZE >> 20;
                     return refuse(format!("the simulated machine keeps at most {most} MiB"));
                 }

@@ -7,6 +7,9 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 /// The number of bytes at the beginning of an image that are looked at.
 pub(super) const HEAD: usize = 64 << 10;
 
+/// The number of simulated files from which clients create no more.
+const MOST_FILES: usize = 1000;
+
 /// Files that exist only in the simulation, and those of the host.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -112,6 +115,10 @@ impl Files {
             let mut file = fs::File::create(path)?;
             file.write_all(head)?;
             return file.set_len(size.max(head.len() as u64));
+        }
+        if self.simulated.len() >= MOST_FILES && !self.simulated.contains_key(path) {
+            // No space left on device.
+            return Err(io::Error::from_raw_os_error(28));
         }
         let file = File { size, head: head.to_vec(), allocated: head.len() as u64 };
         self.simulated.insert(path.to_owned(), file);

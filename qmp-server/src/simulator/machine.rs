@@ -120,6 +120,8 @@ pub(super) struct Device {
     pub(super) tray_open: bool,
     /// Whether `device_del` has asked the guest to release the device.
     pub(super) unplug_pending: bool,
+    /// The name of a NIC's side of the network: its `id`, or one made of the model and a number.
+    pub(super) network_name: String,
     pub(super) link_up: bool,
 }
 

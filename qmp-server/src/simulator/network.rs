@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::descriptor_set::{self, check_tap, is_socket};
 use super::machine::{Device, Machine, Netdev};
-use super::replies::{Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse};
+use super::replies::{
+    Arguments, Handle, Reply, check_room, done, is_identifier, not_found, os_error, refuse,
+};
 use crate::router::Router;
 
 /// The time that connecting may take, during which the machine does nothing else.
@@ -37,7 +39,8 @@ impl Machine {
             netdev.link_up = up;
             return done();
         }
-        let nic = self.device_with_id(name).filter(|device| device.is_nic());
+        let mut nics = self.devices.iter_mut().filter(|device| device.is_nic());
+        let nic = nics.find(|device| device.network_name == name);
         nic.ok_or_else(|| not_found(name))?.link_up = up;
         done()
     }
@@ -53,6 +56,7 @@ impl Machine {
         if self.netdevs.iter().any(|netdev| netdev.id == id) {
             return refuse(format!("Duplicate ID '{id}'"));
         }
+        check_room(self.netdevs.len(), "network backends")?;
         self.check_netdev(kind, arguments)?;
         let mut options = arguments.0.clone();
         options.remove("id");
@@ -233,7 +237,7 @@ impl Machine {
             return refuse(format!("net client({id}) isn't a NIC"));
         }
         let nics = self.devices.iter().filter(|device| device.is_nic());
-        let mut wanted = nics.filter(|device| name.is_none_or(|name| device.name() == name));
+        let mut wanted = nics.filter(|device| name.is_none_or(|name| device.network_name == name));
         let Some(name) = name else {
             return Ok(wanted.filter(|nic| has_filter(nic)).map(rx_filter).collect());
         };
@@ -285,7 +289,7 @@ fn check_user(arguments: &Arguments) -> Result<(), QmpError> {
 
 fn rx_filter(device: &Device) -> Value {
     json!({
-        "name": device.name(),
+        "name": device.network_name,
         "promiscuous": true,
         "multicast": "normal",
         "unicast": "normal",
@@ -293,7 +297,7 @@ fn rx_filter(device: &Device) -> Value {
         "broadcast-allowed": true,
         "multicast-overflow": false,
         "unicast-overflow": false,
-        "main-mac": device.string("mac").unwrap_or("52:54:00:12:34:57"),
+        "main-mac": device.string("mac").unwrap_or_default(),
         "vlan-table": (0..4096).rev().collect::<Vec<u16>>(),
         "unicast-table": [],
         "multicast-table": [],

@@ -95,6 +95,17 @@ pub(super) fn refuse<T>(desc: impl Into<String>) -> Result<T, QmpError> {
     Err(QmpError::generic(desc.into()))
 }
 
+/// The maximum number of things of a kind that clients add. QEMU has none, but a server's memory is bounded.
+const MOST: usize = 1000;
+
+/// Checks that there is room for one more thing of a kind, besides those that exist.
+pub(super) fn check_room(exist: usize, kind: &str) -> Result<(), QmpError> {
+    match exist < MOST {
+        true => Ok(()),
+        false => refuse(format!("Too many {kind}: the simulated machine has at most {MOST}")),
+    }
+}
+
 /// Converts a return value from its JSON form to its type. Used where that is more readable than
 /// calling constructors.
 pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, QmpError> {

@@ -248,3 +248,89 @@ fn an_image_that_backs_itself_is_refused() {
     assert_eq!(client.query("query-named-block-nodes").as_array().unwrap().len(), 5);
     std::fs::remove_file(path).unwrap();
 }
+
+/// A client could add things until the memory was full.
+#[test]
+fn there_is_room_for_a_number_of_things_of_each_kind() {
+    let client = Client::new(&Simulator::new());
+    let image = json!({"driver": "qcow2", "node-name": "n", "file": "disk0-file"});
+    let _ = client.execute("blockdev-add", image);
+    let added: [(&str, &str, fn(String) -> Value); 8] = [
+        ("network backends", "netdev_add", |id| json!({"type": "user", "id": id})),
+        (
+            "character devices",
+            "chardev-add",
+            |id| json!({"id": id, "backend": {"type": "null", "data": {}}}),
+        ),
+        ("objects", "object-add", |id| json!({"qom-type": "iothread", "id": id})),
+        ("devices", "device_add", |id| json!({"driver": "scsi-cd", "bus": "scsi.0", "id": id})),
+        ("dirty bitmaps", "block-dirty-bitmap-add", |id| json!({"node": "disk0", "name": id})),
+        (
+            "snapshots",
+            "blockdev-snapshot-internal-sync",
+            |id| json!({"device": "disk0", "name": id}),
+        ),
+        ("jobs", "blockdev-create", |id| {
+            let image = json!({"driver": "file", "filename": format!("/{id}"), "size": 1});
+            json!({"job-id": id, "options": image})
+        }),
+        (
+            "block exports",
+            "block-export-add",
+            |id| json!({"type": "nbd", "id": id, "node-name": "disk0", "name": id}),
+        ),
+    ];
+    let address = json!({"addr": {"type": "inet", "data": {"host": "127.0.0.1", "port": "0"}}});
+    client.execute("nbd-server-start", address);
+    client.execute("device_add", json!({"driver": "virtio-scsi-pci", "id": "scsi"}));
+    for (kind, command, arguments) in added {
+        let error = format!("Too many {kind}: the simulated machine has at most 1000");
+        let mut refused = None;
+        for at in 0..=1000 {
+            let messages = client.execute(command, arguments(format!("t{at}")));
+            let mut errors =
+                messages.iter().filter_map(|message| message["error"]["desc"].as_str());
+            refused = errors.next().map(str::to_owned);
+            if refused.is_some() {
+                break;
+            }
+        }
+        assert_eq!(refused, Some(error), "{command}");
+    }
+}
+
+#[test]
+fn ring_buffers_share_their_memory() {
+    let client = Client::new(&Simulator::new());
+    let ring =
+        |id: &str| json!({"id": id, "backend": {"type": "ringbuf", "data": {"size": 8 << 20}}});
+    let full = "Failed to add chardev 'c': the simulated machine keeps at most 16 MiB";
+    let add = "chardev-add";
+    check(&client, &[(add, ring("a"), None), (add, ring("b"), None), (add, ring("c"), Some(full))]);
+    check(&client, &[("chardev-remove", json!({"id": "a"}), None), (add, ring("c"), None)]);
+}
+
+/// A NIC without `id` could not be unplugged from the network, and had no name in replies.
+#[test]
+fn a_nic_without_id_has_a_name_in_the_network() {
+    let client = Client::new(&Simulator::new());
+    let nic = |driver: &str| ("device_add", json!({"driver": driver}), None);
+    check(&client, &[nic("virtio-net-pci"), nic("e1000"), nic("virtio-net-pci")]);
+    let link = |name: &str| ("set_link", json!({"name": name, "up": false}));
+    for name in ["virtio-net-pci.1", "virtio-net-pci.2", "e1000.0", "net0"] {
+        let (command, arguments) = link(name);
+        check(&client, &[(command, arguments, None)]);
+    }
+    for name in ["virtio-net-pci.0", "virtio-net-pci.3", "e1000.1", ""] {
+        let (command, arguments) = link(name);
+        let error = format!("Device '{name}' not found");
+        check(&client, &[(command, arguments, Some(&error))]);
+    }
+    let filters = client.query("query-rx-filter");
+    let names: Vec<_> = filters.as_array().unwrap().iter().map(|nic| nic["name"].clone()).collect();
+    assert_eq!(names, ["net0", "virtio-net-pci.1", "virtio-net-pci.2"]);
+    let last = |at: usize| filters[at]["main-mac"].as_str().unwrap().rsplit(':').next();
+    assert_eq!([0, 1, 2].map(last), [Some("56"), Some("57"), Some("59")], "{filters}");
+    let unnamed = "invalid net client name: ";
+    check(&client, &[("query-rx-filter", json!({"name": ""}), Some(unnamed))]);
+}

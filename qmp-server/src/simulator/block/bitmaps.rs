@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::node::{Bitmap, Node};
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{Arguments, Reply, done, refuse};
+use crate::simulator::replies::{Arguments, Reply, check_room, done, refuse};
 
 /// The granularity in bytes of a bitmap without a given one.
 const GRANULARITY: u64 = 64 << 10;
@@ -52,6 +52,8 @@ impl Machine {
                 "Can't store persistent bitmaps to {node}: Operation not supported"
             ));
         }
+        let exist = self.nodes.iter().map(|node| node.bitmaps.len()).sum();
+        check_room(exist, "dirty bitmaps")?;
         let bitmap = Bitmap {
             name: name.to_owned(),
             granularity,

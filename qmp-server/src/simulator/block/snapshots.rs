@@ -5,9 +5,14 @@ use serde_json::{Value, json};
 use super::formats;
 use super::node::supports_backing;
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{Arguments, Reply, done, os_error, refuse};
+use crate::simulator::replies::{Arguments, Reply, check_room, done, os_error, refuse};
 
 impl Machine {
+    /// Returns the number of snapshots inside of images.
+    pub(in crate::simulator) fn snapshots(&self) -> usize {
+        self.nodes.iter().map(|node| node.snapshots.len()).sum()
+    }
+
     pub(super) fn snapshot(&mut self, arguments: &Arguments) -> Reply {
         let node = self.named_node(arguments.required("node"))?.name.clone();
         let overlay = self.named_node(arguments.required("overlay"))?;
@@ -92,6 +97,7 @@ impl Machine {
             ));
         }
         let name = node.name.clone();
+        check_room(self.snapshots(), "snapshots")?;
         if let Some(node) = self.node_mut(&name) {
             node.snapshots.push(snapshot.to_owned());
         }

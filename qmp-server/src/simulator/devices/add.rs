@@ -7,7 +7,7 @@ use super::buses::Bus;
 use super::values;
 use crate::simulator::facts::{self, Driver};
 use crate::simulator::machine::{Device, Machine};
-use crate::simulator::replies::{Arguments, is_identifier, refuse};
+use crate::simulator::replies::{Arguments, check_room, is_identifier, refuse};
 
 impl Machine {
     /// Adds a device while the machine runs. The checks are in QEMU's order, so that a request with
@@ -52,6 +52,7 @@ impl Machine {
                 return refuse(format!("Duplicate device ID '{id}'"));
             }
         }
+        check_room(self.devices.len(), "devices")?;
         let mut properties: Map<String, Value> = arguments.0.clone();
         for name in ["driver", "id", "bus"] {
             properties.remove(name);
@@ -67,6 +68,10 @@ impl Machine {
                 format!("/machine/peripheral-anon/device[{number}]")
             }
         };
+        let network_name = id.clone().unwrap_or_else(|| {
+            let same = self.devices.iter().filter(|device| device.driver == name);
+            format!("{name}.{}", same.count())
+        });
         let mut device = Device {
             id,
             driver: name.to_owned(),
@@ -79,6 +84,7 @@ impl Machine {
             address: None,
             tray_open: false,
             unplug_pending: false,
+            network_name,
             link_up: true,
         };
         self.attach_drive(&mut device)?;

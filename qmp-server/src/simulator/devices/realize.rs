@@ -1,5 +1,7 @@
 //! The needs of devices besides valid properties: drives, back ends, slots, memory.
 
+use std::collections::HashSet;
+
 use qmp_types::QmpError;
 use serde_json::Value;
 
@@ -92,7 +94,19 @@ impl Machine {
             Some("SCSI") => self.realize_scsi(device)?,
             _ => {}
         }
-        self.realize_model(driver, device)
+        self.realize_model(driver, device)?;
+        if device.is_nic() && device.string("mac").is_none() {
+            device.properties.insert("mac".to_owned(), self.free_mac().into());
+        }
+        Ok(())
+    }
+
+    /// Returns the first MAC address that no NIC has, of those that QEMU gives.
+    fn free_mac(&self) -> String {
+        let used: Vec<_> = self.devices.iter().filter_map(|nic| nic.string("mac")).collect();
+        let mut all = (0x56..=0xff).map(|last| format!("52:54:00:12:34:{last:02x}"));
+        let free = all.find(|mac| !used.iter().any(|used| used.eq_ignore_ascii_case(mac)));
+        free.unwrap_or_else(|| "52:54:00:12:34:55".to_owned())
     }
 
     fn realize_drive(&self, device: &Device) -> Result<(), QmpError> {
@@ -203,13 +217,14 @@ impl Machine {
         };
         let place =
             |device: &Device| (number(device, "scsi-id").unwrap_or(0), number(device, "lun"));
-        let taken = |at: (u64, Option<u64>)| self.on_bus(&bus).any(|other| place(other) == at);
+        // A bus has room for many devices.
+        let taken: HashSet<_> = self.on_bus(&bus).map(place).collect();
         match (number(device, "scsi-id"), number(device, "lun")) {
             (Some(id), _) if id > 255 => {
                 return refuse(format!("bad scsi device id: {id}"));
             }
             (_, Some(lun)) if lun > 16383 => return refuse(format!("bad scsi device lun: {lun}")),
-            (id, Some(lun)) if id.is_some() && taken((id.unwrap_or(0), Some(lun))) => {
+            (id, Some(lun)) if id.is_some() && taken.contains(&(id.unwrap_or(0), Some(lun))) => {
                 return refuse("lun already used by another device");
             }
             _ => {}
@@ -217,7 +232,7 @@ impl Machine {
         let lun = number(device, "lun");
         let lun = lun.or_else(|| {
             let id = number(device, "scsi-id").unwrap_or(0);
-            (0..16384).find(|lun| !taken((id, Some(*lun))))
+            (0..16384).find(|lun| !taken.contains(&(id, Some(*lun))))
         });
         device.properties.insert("lun".to_owned(), lun.unwrap_or_default().into());
         let id = number(device, "scsi-id").unwrap_or(0);

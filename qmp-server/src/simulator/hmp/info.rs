@@ -161,8 +161,8 @@ impl Machine {
         let mut text = String::new();
         let plugged = |id: &str| self.devices.iter().any(|nic| nic.string("netdev") == Some(id));
         for nic in self.devices.iter().filter(|device| device.is_nic()) {
-            let mac = nic.string("mac").unwrap_or("52:54:00:12:34:57");
-            let (name, model) = (nic.name(), &nic.driver);
+            let mac = nic.string("mac").unwrap_or_default();
+            let (name, model) = (&nic.network_name, &nic.driver);
             text += &format!("{name}: index=0,type=nic,model={model},macaddr={mac}\r\n");
             let netdev = nic.string("netdev");
             if let Some(peer) = self.netdevs.iter().find(|peer| Some(peer.id.as_str()) == netdev) {

@@ -10,7 +10,7 @@ use qmp_types::qmp::types::{RunState, ShutdownCause};
 use serde_json::{Value, json};
 
 use super::machine::Machine;
-use super::replies::{Arguments, Handle, Reply, refuse};
+use super::replies::{Arguments, Handle, Reply, check_room, refuse};
 use crate::context::Context;
 use crate::router::Router;
 
@@ -306,12 +306,15 @@ fn savevm(
         let name = &node.name;
         return refuse(format!("Device '{name}' is writable but does not support snapshots"));
     }
+    check_room(machine.snapshots(), "snapshots")?;
     if machine.is_running() {
         context.emit(&Stop::new());
         context.emit(&Resume::new());
     }
     let tag = words.first().map_or("vm-1", |tag| tag).to_owned();
     for node in machine.nodes.iter_mut().filter(|node| node.driver == "qcow2" && !node.read_only) {
+        // One of the same name is replaced.
+        node.snapshots.retain(|known| *known != tag);
         node.snapshots.push(tag.clone());
     }
     empty()
