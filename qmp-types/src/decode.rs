@@ -72,6 +72,10 @@ impl std::error::Error for DecodeError {}
 /// The value may take 1 MiB more memory than the text, or 32 MiB if that is more: a peer must not decide
 /// how much memory its messages take, and an empty object of three bytes may become hundreds.
 ///
+/// A fraction is an error for a type that asks for an integer, by `deserialize_u64` for example, while
+/// serde_json passes it to the visitor (`visit_f64`): a program that reads no fractions does not contain
+/// their conversion. A type that takes both asks for `f64`, or for any type.
+///
 /// # Errors
 /// Fails if the text is not JSON, not what `T` expects, or takes more memory.
 pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {

@@ -16,7 +16,9 @@ use crate::printable::Printable;
 /// A version of three numbers, ordered as versions are.
 ///
 /// QEMU sends an object; QEMU 0.12 sent a string such as `"0.12.50"`. Any value decodes, since no
-/// message may be lost with the version in it: a number that is missing or not readable is 0.
+/// message may be lost with the version in it: a number that is missing or not readable is 0. The number
+/// `8.10` is the version 8.10 in a message, and 8.1 in a [`Value`](serde_json::Value), which does not keep
+/// the zero.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct VersionTriple {
     /// The first number.

@@ -207,7 +207,8 @@ impl Client {
     }
 
     /// Submits a command without waiting for its reply: [`Ticket::receive`] waits for that. At most
-    /// eight in-band commands are in flight, and further ones are queued.
+    /// eight in-band commands are in flight, and further ones are queued. What the socket has no room for
+    /// is sent when a thread next uses the connection, such as to receive the reply.
     ///
     /// ```no_run
     /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
