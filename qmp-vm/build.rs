@@ -9,6 +9,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU");
     println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU_GA");
     println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU_IMG");
+    println!("cargo::rerun-if-env-changed=QMP_TEST_QEMUS");
     println!("cargo::rerun-if-changed=build.rs");
     if find("QMP_TEST_QEMU", "qemu-system-x86_64").is_some() {
         println!("cargo::rustc-cfg=qemu");
@@ -17,9 +18,21 @@ fn main() {
             println!("cargo::rustc-cfg=qemu_img");
         }
     }
-    if find("QMP_TEST_QEMU_GA", "qemu-ga").is_some() {
+    if let Some(agent) = find("QMP_TEST_QEMU_GA", "qemu-ga").or_else(beside_qemus) {
         println!("cargo::rustc-cfg=qemu_ga");
+        println!("cargo::rustc-env=QMP_TEST_FOUND_QEMU_GA={}", agent.display());
     }
+}
+
+/// Finds a guest agent beside the QEMUs that are tested, unless another one is named.
+fn beside_qemus() -> Option<PathBuf> {
+    if env::var_os("QMP_TEST_QEMU_GA").is_some() {
+        return None;
+    }
+    let qemus = env::var("QMP_TEST_QEMUS").unwrap_or_default();
+    let mut beside = qemus.split([':', '\n']).map(|qemu| Path::new(qemu).with_file_name("qemu-ga"));
+    // The newest one is mostly the last, and some tests are about what old ones lack.
+    beside.rfind(|agent| agent.is_absolute() && agent.is_file())
 }
 
 /// Finds the program that the variable names, or else this one.

@@ -16,7 +16,7 @@ struct RealAgent(Child);
 
 impl RealAgent {
     fn start(scratch: &Scratch) -> (Self, String) {
-        let program = std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned());
+        let program = option_env!("QMP_TEST_FOUND_QEMU_GA").unwrap_or("qemu-ga");
         let agent = Command::new(program)
             .args(["-m", "unix-listen", "-p", &scratch.file("agent"), "-t", &scratch.file("")])
             .stderr(Stdio::null())

@@ -120,7 +120,7 @@ impl Bench {
 
     /// Adds a guest agent, which runs on this host.
     pub fn and_real_agent(mut self) -> Self {
-        let program = std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned());
+        let program = option_env!("QMP_TEST_FOUND_QEMU_GA").unwrap_or("qemu-ga");
         let path = self.files.path("agent");
         let state = Scratch::new();
         let agent = Command::new(program)

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Returns the agents to test with: the one that `QMP_TEST_QEMU_GA` names, or else `qemu-ga`, and
-/// those that are installed beside the QEMUs of `QMP_TEST_QEMUS`.
+/// Returns the agents to test with: the one that the build script has found, and those that are
+/// installed beside the QEMUs of `QMP_TEST_QEMUS`.
 pub(crate) fn programs() -> Vec<String> {
-    let named = std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned());
+    let found = option_env!("QMP_TEST_FOUND_QEMU_GA").unwrap_or("qemu-ga").to_owned();
     let qemus = std::env::var("QMP_TEST_QEMUS").unwrap_or_default();
     let beside = qemus.split([':', '\n']).filter(|qemu| !qemu.is_empty());
     let beside = beside.map(|qemu| Path::new(qemu).with_file_name("qemu-ga"));
     let beside = beside.filter(|agent| agent.is_file()).map(|agent| agent.display().to_string());
-    std::iter::once(named).chain(beside).collect()
+    let beside: Vec<_> = beside.filter(|agent| *agent != found).collect();
+    std::iter::once(found).chain(beside).collect()
 }
 
 /// An agent. Dropping it kills the agent, and removes its directory.
