@@ -252,10 +252,9 @@ fn an_image_that_backs_itself_is_refused() {
 /// A client could add things until the memory was full.
 #[test]
 fn there_is_room_for_a_number_of_things_of_each_kind() {
+    type Arguments = fn(String) -> Value;
     let client = Client::new(&Simulator::new());
-    let image = json!({"driver": "qcow2", "node-name": "n", "file": "disk0-file"});
-    let _ = client.execute("blockdev-add", image);
-    let added: [(&str, &str, fn(String) -> Value); 8] = [
+    let added: [(&str, &str, Arguments); 8] = [
         ("network backends", "netdev_add", |id| json!({"type": "user", "id": id})),
         (
             "character devices",
