@@ -3,6 +3,10 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+/// The shortest time that is due. Without a pause, attempts that fail at once would keep a thread busy, with
+/// all tasks on it, and twice no time would never be more.
+const LEAST: Duration = Duration::from_millis(1);
+
 /// The pauses between attempts to connect: each about twice as long as the one before, up to a limit.
 /// Those of many connections that end at once differ.
 #[derive(Debug)]
@@ -18,7 +22,8 @@ pub(super) struct Backoff {
 impl Backoff {
     /// Creates one that starts again after a connection that has lasted for `stable`.
     pub(super) fn new(shortest: Duration, longest: Duration, stable: Duration) -> Self {
-        let shortest = shortest.min(longest);
+        let longest = longest.max(LEAST);
+        let shortest = shortest.max(LEAST).min(longest);
         let random = RandomState::new();
         Self { shortest, longest, stable, next: shortest, random, count: 0 }
     }
@@ -76,6 +81,12 @@ mod tests {
         let mut backoff = Backoff::new(Duration::MAX, Duration::MAX, Duration::ZERO);
         assert!(backoff.pause() >= Duration::from_secs(1));
         let mut backoff = Backoff::new(MILLISECOND, Duration::ZERO, Duration::ZERO);
-        assert_eq!(backoff.pause(), Duration::ZERO);
+        for _ in 0..3 {
+            let pause = backoff.pause();
+            assert!(!pause.is_zero() && pause <= MILLISECOND, "{pause:?}");
+        }
+        // Pauses that begin with none become longer, too.
+        let mut backoff = Backoff::new(Duration::ZERO, Duration::from_secs(1), Duration::ZERO);
+        assert!((0..11).map(|_| backoff.pause()).sum::<Duration>() > Duration::from_secs(1));
     }
 }

@@ -103,7 +103,7 @@ impl Supervision {
 
     /// Sets the pauses between attempts (default: 50 ms to 10 s): each is about twice as long as the
     /// one before, and a random part of up to a half is left out, so that many programs do not all try
-    /// at once.
+    /// at once. Less than 1 ms counts as 1 ms.
     ///
     /// ```
     /// use std::time::Duration;
