@@ -29,6 +29,9 @@ use crate::proxy::shared::share;
 /// The placeholder of the number of the monitor's descriptor.
 const FD: &str = "{fd}";
 
+/// The shell that becomes the program.
+const SHELL: &str = "/bin/sh";
+
 /// A function that sets up the command.
 pub(super) type Configure = Box<dyn FnOnce(&mut Command) + Send>;
 
@@ -83,7 +86,7 @@ impl Start {
         if let Some(why) = self.refused.or_else(|| refuse(&words, &self.monitor)) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let mut command = Command::new("/bin/sh");
+        let mut command = Command::new(SHELL);
         command
             .arg("-c")
             .arg(Script::new(&self.monitor, &secrets, self.console.is_some()).text())
@@ -106,7 +109,7 @@ impl Start {
         let spawned = command.spawn();
         // The command holds the other end; while it is open, the end of the process goes unnoticed.
         drop(command);
-        let process = Process::new(spawned?, name, self.grace, self.hooks)?;
+        let process = Process::new(spawned.map_err(of_shell)?, name, self.grace, self.hooks)?;
         if self.supervised {
             process.supervise()?;
         }
@@ -254,6 +257,17 @@ fn find(program: &OsStr, command: &Command) -> io::Result<()> {
     Err(failure.into())
 }
 
+/// Returns the error of a shell that could not be started, after the program has been found.
+fn of_shell(error: io::Error) -> io::Error {
+    match error.kind() {
+        // A container may have none.
+        io::ErrorKind::NotFound => {
+            io::Error::new(error.kind(), format!("{SHELL}, which starts it, does not exist"))
+        }
+        _ => error,
+    }
+}
+
 /// Checks that a file can be executed, as far as its permissions tell.
 fn check(file: &Path) -> io::Result<()> {
     let metadata = std::fs::metadata(file)?;
@@ -261,4 +275,17 @@ fn check(file: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(Errno::ACCESS.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The program seemed not to exist.
+    #[test]
+    fn a_shell_that_does_not_exist_is_named() {
+        let error = of_shell(Errno::NOENT.into());
+        assert_eq!(error.to_string(), "/bin/sh, which starts it, does not exist");
+        assert_eq!(of_shell(Errno::TOOBIG.into()).raw_os_error(), Some(7));
+    }
 }
