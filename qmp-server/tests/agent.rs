@@ -60,6 +60,25 @@ fn a_guest_that_shuts_down_does_not_answer() {
     agent.with_guest(|guest| assert_eq!(guest.suspensions(), ["guest-suspend-ram"]));
 }
 
+/// A client could create files, without writing to them, until the memory was full.
+#[test]
+fn files_take_room_although_they_are_empty() {
+    let mut builder = AgentSimulator::builder();
+    for at in 0..(1 << 16) - 1 {
+        builder = builder.file(format!("/{at}"), "");
+    }
+    let agent = builder.build();
+    let open = |path: &str| {
+        let command = r#"{"execute":"guest-file-open","arguments":{"path":"PATH","mode":"w"}}"#;
+        text(&agent, &command.replace("PATH", path))
+    };
+    assert!(open("/last").contains("return"), "{}", open("/last"));
+    assert!(open("/more").contains("No space left on device"), "{}", open("/more"));
+    // Those that exist can be opened.
+    assert!(open("/last").contains("return"));
+    assert!(open(&"x".repeat(4096)).contains("File name too long"));
+}
+
 #[test]
 fn frozen_guests_disable_commands() {
     let agent = builder().file_systems(2).build();

@@ -24,6 +24,9 @@ const MAX_COUNT: i64 = 48 << 20;
 /// The size of the disk in bytes: that of all files together.
 const DISK_SIZE: usize = 256 << 20;
 
+/// The part of the disk in bytes that a file takes besides its contents: an empty one has a path, too.
+const FILE_SIZE: usize = 4 << 10;
+
 /// The number of files that can be open.
 const MAX_OPEN: usize = 1 << 10;
 
@@ -57,6 +60,13 @@ fn open(guest: &mut Guest, command: GuestFileOpen, _: &mut Context) -> Result<i6
     if guest.open_files.len() >= MAX_OPEN {
         return Err(failed("Too many open files"));
     }
+    let is_new = !guest.files.contains_key(&path) && !mode.starts_with('r');
+    if is_new && path.len() >= FILE_SIZE {
+        return Err(failed("File name too long"));
+    }
+    if is_new && used(guest).saturating_add(FILE_SIZE) > DISK_SIZE {
+        return Err(failed("No space left on device"));
+    }
     match mode.as_bytes().first() {
         Some(b'r') if !guest.files.contains_key(&path) => {
             return Err(failed("No such file or directory"));
@@ -71,6 +81,12 @@ fn open(guest: &mut Guest, command: GuestFileOpen, _: &mut Context) -> Result<i6
     let file = OpenFile { path, position: 0, reads, writes, appends, eof: false };
     guest.open_files.insert(handle, file);
     Ok(handle)
+}
+
+/// Returns how many bytes of the disk are in use.
+fn used(guest: &Guest) -> usize {
+    let sizes = guest.files.values().map(|contents| contents.len().saturating_add(FILE_SIZE));
+    sizes.fold(0, usize::saturating_add)
 }
 
 fn close(guest: &mut Guest, command: GuestFileClose, _: &mut Context) -> Result<Empty, QmpError> {
@@ -97,7 +113,7 @@ fn read(guest: &mut Guest, command: GuestFileRead, _: &mut Context) -> Result<Re
 }
 
 fn write(guest: &mut Guest, command: GuestFileWrite, _: &mut Context) -> Result<Written, QmpError> {
-    let used: usize = guest.files.values().map(Vec::len).sum();
+    let used = used(guest);
     let (file, contents) = find(guest, command.handle)?;
     let bytes = decode(&command.buf_b64)?;
     let bytes = match command.count {
