@@ -22,6 +22,8 @@
 
 pub mod cli;
 #[cfg(unix)]
+mod ending;
+#[cfg(unix)]
 pub mod host;
 pub mod machine;
 pub mod programs;

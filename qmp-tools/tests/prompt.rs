@@ -382,6 +382,57 @@ fn control_c_ends_the_pager_and_not_the_shell() {
     }
 }
 
+/// A shell that Ctrl-Z had stopped, and that a signal was to end in the background, stopped again.
+#[test]
+fn a_signal_ends_a_shell_in_the_background() {
+    // A shell with job control, so that ours is a job.
+    let script = "\"$0\"; kill -TERM %1; bg %1; wait %1; echo \"status $?\"";
+    let mut command = std::process::Command::new("setsid");
+    command.args(["--ctty", "--wait", "sh", "-mc", script, support::SHELL]);
+    let mut terminal = Terminal::start(command, |_| {});
+    terminal.expect_prompt();
+    terminal.press("\x1a");
+    // SIGTERM is 15.
+    terminal.expect("status 143");
+    assert_eq!(terminal.exit(), 0);
+}
+
+/// A shell that was started in the background stops, and takes over when it is the foreground job.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_shell_in_the_background_waits_for_the_terminal() {
+    let stopped = "until grep -q '^State:.T' /proc/$!/status; do sleep 0.1; done";
+    let script = format!("\"$0\" & {stopped}; bg %1; sleep 0.2; {stopped}; echo again; fg %1");
+    let mut command = std::process::Command::new("setsid");
+    command.args(["--ctty", "--wait", "sh", "-mc", &script, support::SHELL]);
+    let mut terminal = Terminal::start(command, |_| {});
+    terminal.expect("again");
+    terminal.expect_prompt();
+    terminal.press("query-status\r");
+    terminal.expect("\"running\": true");
+    terminal.expect_prompt();
+    terminal.press("\x04");
+    assert_eq!(terminal.exit(), 0);
+}
+
+/// A hangup that is ignored, as `nohup` does, does not end the shell.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_ignored_signal_stays_ignored() {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\"", support::SHELL]);
+    let mut terminal = Terminal::start(command, |_| {});
+    terminal.expect_prompt();
+    let id = rustix::process::Pid::from_child(&terminal.shell.0);
+    rustix::process::kill_process(id, rustix::process::Signal::HUP).unwrap();
+    terminal.pause(Duration::from_millis(100));
+    terminal.press("query-status\r");
+    terminal.expect("\"running\": true");
+    terminal.expect_prompt();
+    terminal.press("\x04");
+    assert_eq!(terminal.exit(), 0);
+}
+
 #[test]
 fn colors_are_used_where_they_are_wanted() {
     let colored = |terminal: &Terminal| {

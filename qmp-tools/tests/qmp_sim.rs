@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Directory, Process, QMP, SHELL, run};
+use support::{Directory, Process, QMP, SHELL, is_ignored, run};
 
 /// Starts the program, and waits until it says that it listens at all places.
 fn start(arguments: &[&str], places: usize) -> (Process, Vec<String>) {
@@ -51,6 +51,9 @@ fn a_signal_ends_it_and_leaves_nothing() {
     let directory = Directory::for_sockets();
     let (path, agent) = (directory.path("vm.sock"), directory.path("agent.sock"));
     for signal in [Signal::TERM, Signal::INT] {
+        if is_ignored(signal.as_raw()) {
+            continue;
+        }
         let (mut process, lines) = start(&[&*path, "--agent", &agent], 2);
         assert_eq!(lines[1], format!("the guest agent is listening on unix:{agent}"));
         kill_process(Pid::from_child(&process.0), signal).unwrap();
@@ -59,6 +62,27 @@ fn a_signal_ends_it_and_leaves_nothing() {
             assert!(!std::path::Path::new(path).exists(), "{path}");
         }
     }
+}
+
+/// A machine that was started with `nohup` ended with the terminal.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_ignored_signal_stays_ignored() {
+    let directory = Directory::for_sockets();
+    let path = directory.path("vm.sock");
+    let script = "trap '' HUP; exec \"$0\" sim \"$1\"";
+    let mut child =
+        Command::new("sh").args(["-c", script, QMP, &path]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), format!("listening on unix:{path}"));
+    let mut process = Process(child);
+    let signal = |process: &Process, signal| {
+        kill_process(Pid::from_child(&process.0), signal).unwrap();
+    };
+    signal(&process, Signal::HUP);
+    run(QMP, &["info", &path]).ok();
+    signal(&process, Signal::TERM);
+    assert!(process.0.wait().unwrap().success());
 }
 
 #[test]

@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pty::Terminal;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::LocalModes;
-use support::{Directory, Process, QMP, VM_INFO, run};
+use support::{Directory, Process, QMP, VM_INFO, is_ignored, run};
 
 fn simulate(path: &str) -> Process {
     Process(Command::new(QMP).args(["sim", path]).stdout(Stdio::null()).spawn().unwrap())
@@ -114,6 +114,9 @@ const UNFINISHED: &str = "\u{1b}[";
 fn a_signal_ends_the_view() {
     let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
     for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+        if is_ignored(signal.as_raw()) {
+            continue;
+        }
         for keys in ["", UNFINISHED] {
             let mut terminal = Terminal::open(QMP, &["info", "--watch"], 24, 80);
             terminal.expect("q quit");
@@ -127,6 +130,103 @@ fn a_signal_ends_the_view() {
             assert!(terminal.mode().contains(usual), "{signal:?}");
         }
     }
+}
+
+/// Wherever in its start a signal meets the program, the terminal is left as it was.
+#[test]
+fn a_signal_ends_the_start_of_the_view() {
+    let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+    for delay in 0..40 {
+        let mut terminal = Terminal::open(QMP, &["info", "--watch"], 24, 80);
+        std::thread::sleep(Duration::from_millis(delay));
+        terminal.signal(Signal::TERM);
+        assert_eq!(terminal.end_within(SOON).signal(), Some(Signal::TERM.as_raw()), "{delay}");
+        terminal.wait_for("the screen is restored", |screen| {
+            !screen.alternate_screen() && !screen.hide_cursor()
+        });
+        assert!(terminal.mode().contains(usual), "{delay}");
+    }
+}
+
+/// The view ended at a signal that it was told to ignore, as `nohup` does.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_ignored_signal_stays_ignored() {
+    let script = "trap '' HUP; exec \"$0\" info --watch --interval 0.1";
+    let mut terminal = Terminal::open("sh", &["-c", script, QMP], 24, 80);
+    terminal.expect("q quit");
+    terminal.signal(Signal::HUP);
+    // It would have ended by then.
+    std::thread::sleep(Duration::from_millis(1500));
+    terminal.resize(30, 100);
+    terminal.wait_for("the last row", |screen| {
+        screen.rows(0, 100).nth(29).is_some_and(|row| row.contains("q quit"))
+    });
+    terminal.type_keys("q");
+    assert_eq!(terminal.end(), Some(0));
+}
+
+/// A view that had been stopped, and that a signal was to end in the background, stopped again.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_a_view_in_the_background() {
+    let directory = Directory::new();
+    let file = directory.path("pid");
+    // A shell with job control, so that the view is a job of its own.
+    let job = format!("sh -c 'echo $$ >{file}; exec \"$0\" info --watch' {QMP}");
+    let script = format!("{job}; kill -TERM %1; bg %1; wait %1; echo \"status $?\"");
+    let arguments = ["--ctty", "--wait", "sh", "-mc", &script];
+    let mut terminal = Terminal::open("setsid", &arguments, 24, 80);
+    terminal.expect("q quit");
+    let id = std::fs::read_to_string(file).unwrap();
+    kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
+    // SIGTERM is 15.
+    terminal.expect("status 143");
+    assert_eq!(terminal.end(), Some(0));
+    assert!(terminal.with_screen(|screen| !screen.alternate_screen() && !screen.hide_cursor()));
+}
+
+/// A QEMU that the view started did not receive the signals that end the view.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_launched_machine_is_started_with_the_usual_signals() {
+    let directory = Directory::new();
+    let (program, file) = (directory.path("qemu"), directory.path("mask"));
+    let sim = format!("exec -a qemu-system-x86_64 {QMP} \"$@\"");
+    let script = format!("#!/bin/bash\ngrep SigBlk: /proc/self/status >{file}\n{sim}\n");
+    std::fs::write(&program, script).unwrap();
+    Command::new("chmod").args(["+x", &program]).status().unwrap();
+    let mut terminal = Terminal::open(QMP, &["info", "--watch", "--launch", &program], 24, 80);
+    terminal.expect("q quit");
+    let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let launched = std::fs::read_to_string(file).unwrap();
+    assert!(own.contains(&launched), "{launched}");
+    terminal.type_keys("q");
+    assert_eq!(terminal.end(), Some(0));
+}
+
+/// What is typed after `q`, while a QEMU takes its time to end, is for the next program.
+#[test]
+#[cfg(target_os = "linux")]
+fn keys_after_the_end_are_left() {
+    let directory = Directory::new();
+    let (program, file) = (directory.path("qemu"), directory.path("pid"));
+    let sim = format!("exec -a qemu-system-x86_64 {QMP} \"$@\"");
+    std::fs::write(&program, format!("#!/bin/bash\necho $$ >{file}\n{sim}\n")).unwrap();
+    Command::new("chmod").args(["+x", &program]).status().unwrap();
+    let mut terminal = Terminal::open(QMP, &["info", "--watch", "--launch", &program], 24, 80);
+    terminal.expect("q quit");
+    let id = std::fs::read_to_string(file).unwrap();
+    let qemu = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+    kill_process(qemu, Signal::STOP).unwrap();
+    terminal.type_keys("q");
+    terminal.wait_for("the screen is closed", |screen| !screen.alternate_screen());
+    terminal.type_keys("next\n");
+    // The keys would be taken by then.
+    std::thread::sleep(Duration::from_millis(300));
+    kill_process(qemu, Signal::CONT).unwrap();
+    assert_eq!(terminal.end(), Some(0));
+    assert_eq!(terminal.typed(), "next\n");
 }
 
 /// After its terminal had hung up, as with a lost connection, the program read the end of its input for

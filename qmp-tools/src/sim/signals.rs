@@ -6,26 +6,28 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
 
+const ENDS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+
 /// The signals that end the program. They are held back until a thread waits for them, so that
 /// nothing is left behind.
 #[derive(Debug)]
 pub(crate) struct Signals(SigSet);
 
 impl Signals {
-    /// Holds the signals back, on this thread and on those that it spawns from now on.
+    /// Holds the signals back, on this thread and on those that it spawns from now on. Those that were
+    /// ignored when the program was started stay ignored, as `nohup` wants it.
     pub(crate) fn hold() -> io::Result<Self> {
-        Self::hold_all(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
+        let heeded = crate::ending::heeded(&ENDS.map(|signal| signal as i32));
+        Self::hold_these(ENDS.into_iter().filter(|signal| heeded.contains(&(*signal as i32))))
     }
 
-    /// Does the same as [`hold`](Self::hold), with `SIGQUIT` as well, for a program that has to restore
-    /// the terminal.
-    #[cfg(feature = "watch")]
-    pub(crate) fn hold_with_quit() -> io::Result<Self> {
-        Self::hold_all(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])
+    /// Does the same as [`hold`](Self::hold), with ignored signals as well, as QEMU does.
+    pub(crate) fn hold_ignored() -> io::Result<Self> {
+        Self::hold_these(ENDS.into_iter())
     }
 
-    fn hold_all(signals: &[Signal]) -> io::Result<Self> {
-        let signals: SigSet = signals.iter().copied().collect();
+    fn hold_these(signals: impl Iterator<Item = Signal>) -> io::Result<Self> {
+        let signals: SigSet = signals.collect();
         signals.thread_block()?;
         Ok(Self(signals))
     }

@@ -19,8 +19,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{LeaveAlternateScreen, disable_raw_mode};
 
+#[cfg(unix)]
+use crate::ending::{FromBackground, is_in_background};
 use crate::machine::{Machine, MachineArgs, Origin};
 use crate::terminal::{divert_notices, notice};
 pub use signals::Signals;
@@ -125,12 +130,24 @@ fn show(
     closed: &AtomicBool,
     notices: &Notices,
 ) -> io::Result<()> {
-    let mut terminal = ratatui::try_init()?;
+    // A part of it may have been done.
+    let mut terminal = ratatui::try_init().inspect_err(|_| drop(restore()))?;
     let result = interact(&mut terminal, screen, updates, closed, notices);
-    let restored = terminal.show_cursor().and(ratatui::try_restore());
+    let restored = restore();
     // Dropping it would panic if neither the cursor can be shown nor that be reported.
     std::mem::forget(terminal);
     result.and(restored)
+}
+
+/// Gives the terminal back.
+fn restore() -> io::Result<()> {
+    // If a signal ended this program in the background, the mode is that of another job by now.
+    #[cfg(unix)]
+    let (is_ours, _allowed) = (!is_in_background(), FromBackground::allow());
+    #[cfg(not(unix))]
+    let is_ours = true;
+    let mode = if is_ours { disable_raw_mode() } else { Ok(()) };
+    mode.and(execute!(io::stdout(), Show, LeaveAlternateScreen))
 }
 
 /// Draws the screen when something is new, and obeys the keys.

@@ -2,54 +2,56 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::AtomicBool;
 #[cfg(unix)]
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-/// The longest time from a signal to the end of the program. The main thread may wait longer, for a
-/// terminal that takes no output, or for a launched QEMU that does not quit. Such a QEMU ends after
-/// this program.
 #[cfg(unix)]
-const GRACE: Duration = Duration::from_secs(1);
+use signal_hook::{consts::SIGHUP, flag};
+
+#[cfg(unix)]
+use crate::ending::{Ending, end_by};
 
 /// The effect of signals: before the screen is shown, one ends the program, and later it first closes
 /// the screen, so that the terminal is restored and a launched QEMU ended.
 ///
 /// A terminal that hangs up has the effect of `SIGHUP`, which not all programs at the terminal receive.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Signals {
-    shown: Arc<AtomicBool>,
     /// Whether the screen is to be closed.
     pub(super) closed: Arc<AtomicBool>,
-    /// The number of the signal that closed the screen, or 0.
-    received: Arc<AtomicI32>,
+    #[cfg(unix)]
+    ending: Arc<Ending>,
 }
 
 impl Signals {
-    /// Holds the signals back on this thread and on those that it spawns from now on.
+    /// Handles the signals.
     ///
     /// # Errors
-    /// Returns an error if the signals cannot be held back.
+    /// Returns an error if the signals cannot be handled.
     pub fn hold() -> io::Result<Self> {
-        let signals = Self::default();
+        let closed = Arc::<AtomicBool>::default();
         #[cfg(unix)]
         {
-            let signals = signals.clone();
-            let held = crate::sim::signals::Signals::hold_with_quit()?;
-            held.on_first(move |signal| signals.end(signal))?;
+            let mut ending = Ending::handle()?;
+            ending.on_each(|signal| flag::register(signal, closed.clone()))?;
+            ending.insist(restore)?;
+            Ok(Self { closed, ending: Arc::new(ending) })
         }
-        Ok(signals)
+        #[cfg(not(unix))]
+        Ok(Self { closed })
     }
 
     /// Has signals close the screen from now on, and a terminal that hangs up.
     pub(super) fn close_screen(&self) -> io::Result<()> {
-        self.shown.store(true, Ordering::Relaxed);
         #[cfg(unix)]
         {
+            self.ending.set_at_once(false);
             let signals = self.clone();
             let wait = move || {
                 if hangs_up(None) {
-                    signals.end(signal_hook::consts::SIGHUP);
+                    signals.closed.store(true, Ordering::Release);
+                    signals.ending.end_soon(SIGHUP, restore);
                 }
             };
             std::thread::Builder::new().name("qmp-hang-up".to_owned()).spawn(wait)?;
@@ -57,36 +59,26 @@ impl Signals {
         Ok(())
     }
 
-    /// Ends the program if a signal has closed the screen, or the terminal has hung up.
+    /// Ends the program if a signal has closed the screen, or the terminal has hung up; otherwise, signals
+    /// end the program from now on.
     pub(super) fn obey(&self) {
         #[cfg(unix)]
-        match self.received.load(Ordering::Relaxed) {
-            // The screen may have failed before the other thread noticed.
-            0 if hangs_up(Some(Duration::ZERO)) => end_by(signal_hook::consts::SIGHUP),
-            0 => {}
-            signal => end_by(signal),
+        {
+            self.ending.set_at_once(true);
+            match self.ending.received() {
+                Some(signal) => end_by(signal),
+                // The screen may have failed before the other thread noticed.
+                None if hangs_up(Some(Duration::ZERO)) => end_by(SIGHUP),
+                None => {}
+            }
         }
-    }
-
-    /// Ends the program by a signal, after the screen is closed.
-    #[cfg(unix)]
-    fn end(&self, signal: i32) {
-        if self.shown.load(Ordering::Relaxed) {
-            self.received.store(signal, Ordering::Relaxed);
-            self.closed.store(true, Ordering::Release);
-            std::thread::sleep(GRACE);
-            // A screen that could not be closed is left on the terminal, but not in raw mode.
-            let _ = ratatui::crossterm::terminal::disable_raw_mode();
-        }
-        end_by(signal);
     }
 }
 
-/// Ends the program as if the signal had not been held back.
+/// A screen that could not be closed is left on the terminal, but not in raw mode.
 #[cfg(unix)]
-fn end_by(signal: i32) {
-    // Fails only for signals that do not exist.
-    let _ = signal_hook::low_level::emulate_default_handler(signal);
+fn restore() {
+    let _ = ratatui::crossterm::terminal::disable_raw_mode();
 }
 
 /// Waits until the terminal hangs up; returns whether it has within this time.

@@ -83,6 +83,14 @@ pub fn run_with(program: &str, arguments: &[&str], input: &str) -> Ran {
     output.into()
 }
 
+/// Returns whether this process ignores a signal, as one does that `nohup` or a script started in the
+/// background. Its children then do as well.
+pub fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
+    u64::from_str_radix(set.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
+}
+
 /// Returns an address at which nothing listens. On Linux, it has a loopback address of its own, where no
 /// connection of another test is given the same port.
 pub fn unused_address() -> SocketAddr {

@@ -77,6 +77,16 @@ impl Terminal {
         termios::tcgetattr(&self.keyboard).unwrap().local_modes
     }
 
+    /// Returns a line that was typed and that no program has read.
+    pub fn typed(&self) -> String {
+        let device = open_device(&self.path);
+        let within = Timespec { tv_sec: 5, tv_nsec: 0 };
+        assert_eq!(poll(&mut [PollFd::new(&device, PollFlags::IN)], Some(&within)), Ok(1));
+        let mut bytes = [0; 100];
+        let length = (&device).read(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
     pub fn type_keys(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }

@@ -18,6 +18,7 @@ use super::pager;
 use super::screen::Screen;
 use super::statements::{is_exit, label};
 use super::tty::{self, Arrived, Tty};
+use crate::ending::is_in_background;
 use crate::shell::session::{Peer, is_agent_statement};
 use crate::shell::{Interrupt, Outcome, secrets};
 
@@ -97,6 +98,9 @@ impl<'p> Seat<'p> {
     /// Reads keys until the person leaves or the connection ends.
     pub(super) fn run(&mut self) -> io::Result<Outcome> {
         let outcome = self.turn();
+        if is_in_background() {
+            return outcome;
+        }
         // A terminal that is gone cannot be cleared.
         let cleared = self.screen.clear();
         let outcome = outcome?;
@@ -381,7 +385,10 @@ impl<'p> Seat<'p> {
         self.screen.clear()?;
         self.tty.leave()?;
         tty::suspend();
-        self.tty.enter()?;
+        self.tty.enter_in_foreground()?;
+        if self.ended_by().is_some() {
+            return Ok(());
+        }
         self.screen.recover()
     }
 

@@ -8,11 +8,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::termios;
 
 use super::tty::Tty;
+use crate::ending::FromBackground;
 
 /// The program of a pager for `sh`, which stops until it is the foreground job: before that, Ctrl-C
 /// would end this program, and the pager would see a terminal that is not its own.
@@ -77,11 +77,9 @@ fn foreground() -> Option<Pid> {
 }
 
 fn as_foreground_job(program: &str, text: &str, tty: &Tty, own: Pid) -> io::Result<()> {
-    // Changing the terminal from the background is allowed to those who block this signal.
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGTTOU);
-    let _ = signals.thread_block();
+    // A pager must not inherit what is allowed after it is started.
     let mut child = command(WHEN_IN_FOREGROUND, program).process_group(0).spawn()?;
+    let _allowed = FromBackground::allow();
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let group = group.ok_or(io::ErrorKind::NotFound)?;
     if wait(group).is_some_and(|status| status.stopped()) {
@@ -97,7 +95,6 @@ fn as_foreground_job(program: &str, text: &str, tty: &Tty, own: Pid) -> io::Resu
     }
     tty.enter()?;
     termios::tcsetpgrp(io::stdin(), own)?;
-    let _ = signals.thread_unblock();
     Ok(())
 }
 

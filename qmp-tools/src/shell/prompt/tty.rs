@@ -1,24 +1,29 @@
 //! The terminal as a device: its mode, its size, and what arrives from it.
 
-use std::io::{self, Read, Write};
+use std::cell::Cell;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
 use rustix::termios::{
     self, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios,
 };
+use signal_hook::consts::SIGWINCH;
+use signal_hook::low_level::pipe;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
-use signal_hook::{SigId, flag};
+use crate::ending::{Ending, is_in_background};
 
 /// Terminals that understand it mark a paste.
 const BRACKETED_PASTE: &str = "\x1b[?2004h";
 const NO_BRACKETED_PASTE: &str = "\x1b[?2004l";
+
+/// The number of times that this program may be continued in the background before it ceases to stop there.
+const ATTEMPTS: usize = 1000;
 
 /// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,70 +41,10 @@ pub(super) enum Arrived {
 #[derive(Debug)]
 pub(super) struct Tty {
     before: Termios,
+    /// Whether the mode is this program's.
+    is_entered: Cell<bool>,
     woken: UnixStream,
-    signals: Signals,
-}
-
-/// The signals that end the program.
-const ENDS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
-
-/// The time that a signal has to end the program in an orderly way.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// The signals that end a wait: those that end the program, and that of a new size.
-#[derive(Debug, Default)]
-struct Signals {
-    registered: Vec<SigId>,
-    /// The number of a signal that ends the program, or 0.
-    ends: Arc<AtomicUsize>,
-    /// Whether such a signal ends the program at once: the terminal is as it was.
-    at_once: Arc<AtomicBool>,
-}
-
-impl Signals {
-    fn register(&mut self, waker: &UnixStream) -> io::Result<()> {
-        for signal in ENDS {
-            let number = usize::try_from(signal).unwrap_or_default();
-            let at_once = Arc::clone(&self.at_once);
-            self.registered.push(flag::register_conditional_default(signal, at_once)?);
-            let ends = Arc::clone(&self.ends);
-            self.registered.push(flag::register_usize(signal, ends, number)?);
-        }
-        for signal in ENDS.into_iter().chain([SIGWINCH]) {
-            let waker = waker.try_clone()?;
-            self.registered.push(signal_hook::low_level::pipe::register(signal, waker)?);
-        }
-        Ok(())
-    }
-
-    /// Has a signal end the program also if its main thread waits for a terminal that takes no output.
-    fn insist(&mut self, before: &Termios) -> io::Result<()> {
-        let (mut signaled, writer) = UnixStream::pair()?;
-        for signal in ENDS {
-            let writer = writer.try_clone()?;
-            self.registered.push(signal_hook::low_level::pipe::register(signal, writer)?);
-        }
-        let (ends, before) = (Arc::clone(&self.ends), before.clone());
-        let end = move || {
-            // Fails when the signals are not registered any more.
-            if signaled.read_exact(&mut [0]).is_err() {
-                return;
-            }
-            std::thread::sleep(GRACE);
-            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &before);
-            let signal = i32::try_from(ends.load(Ordering::Relaxed)).unwrap_or_default();
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
-        };
-        std::thread::Builder::new().name("qmp-signals".to_owned()).spawn(end).map(drop)
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for registered in self.registered.drain(..) {
-            signal_hook::low_level::unregister(registered);
-        }
-    }
+    ending: Ending,
 }
 
 /// Ends a wait from another thread.
@@ -119,32 +64,52 @@ impl Tty {
         let (woken, waker) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
-        let mut signals = Signals::default();
-        signals.register(&waker)?;
-        signals.insist(&before)?;
-        let tty = Self { before, woken, signals };
-        tty.enter()?;
+        let mut ending = Ending::handle()?;
+        ending.on_each(|signal| pipe::register(signal, waker.try_clone()?))?;
+        ending.keep(pipe::register(SIGWINCH, waker.try_clone()?)?);
+        let mode = before.clone();
+        ending.insist(move || drop(tcsetattr(OptionalActions::Now, &mode)))?;
+        let tty = Self { before, is_entered: Cell::new(false), woken, ending };
+        tty.enter_in_foreground()?;
         Ok((tty, Waker(Arc::new(waker))))
     }
 
     /// Takes over editing and echo. Output is still processed: a line feed begins a new row.
     pub(super) fn enter(&self) -> io::Result<()> {
-        self.signals.at_once.store(false, Ordering::Relaxed);
+        self.ending.set_at_once(false);
         let mut raw = self.before.clone();
         raw.local_modes -=
             LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
         raw.input_modes -= InputModes::ICRNL | InputModes::INLCR | InputModes::IXON;
         raw.special_codes[SpecialCodeIndex::VMIN] = 1;
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        self.is_entered.set(true);
         // What was typed ahead is kept.
-        termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
+        tcsetattr(OptionalActions::Now, &raw)?;
         write(BRACKETED_PASTE)
+    }
+
+    /// Stops in the background until this program is the foreground job, and takes over then, unless a
+    /// signal ends the program first. The system would stop it as well, but not let a signal end it.
+    pub(super) fn enter_in_foreground(&self) -> io::Result<()> {
+        self.ending.set_at_once(false);
+        // A program that nothing would continue does not stop.
+        for _ in 0..ATTEMPTS {
+            if !is_in_background() || self.ended_by().is_some() {
+                break;
+            }
+            let _ = kill_current_process_group(Signal::TTOU);
+            // Another thread may be the first to stop.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if self.ended_by().is_some() { Ok(()) } else { self.enter() }
     }
 
     /// Gives the terminal back as it was.
     pub(super) fn leave(&self) -> io::Result<()> {
+        self.is_entered.set(false);
         write(NO_BRACKETED_PASTE)?;
-        Ok(termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.before)?)
+        tcsetattr(OptionalActions::Drain, &self.before)
     }
 
     /// Gives the terminal to another program, which cannot be suspended: nothing would continue it.
@@ -153,15 +118,14 @@ impl Tty {
         let mut lent = self.before.clone();
         // Zero disables the character.
         lent.special_codes[SpecialCodeIndex::VSUSP] = 0;
-        termios::tcsetattr(io::stdin(), OptionalActions::Drain, &lent)?;
-        self.signals.at_once.store(true, Ordering::Relaxed);
+        tcsetattr(OptionalActions::Drain, &lent)?;
+        self.ending.set_at_once(true);
         Ok(())
     }
 
     /// Returns the signal that ends the program, if one has arrived.
     pub(super) fn ended_by(&self) -> Option<i32> {
-        let signal = i32::try_from(self.signals.ends.load(Ordering::Relaxed)).ok();
-        signal.filter(|signal| *signal != 0)
+        self.ending.received()
     }
 
     /// Discards what was typed and not read yet.
@@ -198,8 +162,11 @@ impl Tty {
 
 impl Drop for Tty {
     fn drop(&mut self) {
-        // A terminal that is gone needs no mode.
-        let _ = self.leave();
+        // Another job that has the terminal by now has set a mode of its own.
+        if self.is_entered.get() && !is_in_background() {
+            // A terminal that is gone needs no mode.
+            let _ = self.leave();
+        }
     }
 }
 
@@ -212,8 +179,11 @@ pub(super) fn size() -> (usize, usize) {
 
 /// Stops this process, as Ctrl-Z does, until the shell that started it continues it.
 pub(super) fn suspend() {
-    use rustix::process::{Signal, getpid, kill_process};
     let _ = kill_process(getpid(), Signal::TSTP);
+}
+
+fn tcsetattr(when: OptionalActions, mode: &Termios) -> io::Result<()> {
+    Ok(termios::tcsetattr(io::stdin(), when, mode)?)
 }
 
 fn write(text: &str) -> io::Result<()> {

@@ -111,7 +111,7 @@ fn run(name: &str, arguments: &[String]) -> Result<ExitCode, Refusal> {
         false => None,
     };
     // Before any thread is spawned.
-    let signals = Signals::hold().map_err(failed)?;
+    let signals = Signals::hold_ignored().map_err(failed)?;
     let pid_file = options.last("pidfile").map(PidFile::create).transpose()?;
     let monitors = monitors::open(name, &options)?;
     let simulator = machine::build(&options)?;
