@@ -16,7 +16,8 @@ use crate::terminal::notice;
 #[derive(Args, Clone, Copy, Debug)]
 pub struct TimeoutArgs {
     /// Wait at most this long for the socket, for the greeting, and for each reply
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds,
+        allow_negative_numbers = true)]
     pub timeout: Duration,
 }
 
@@ -122,12 +123,39 @@ pub fn status_of(error: &(dyn std::error::Error + 'static)) -> u8 {
     }
 }
 
+/// Standard output, whose errors say that they are about it.
+#[derive(Debug)]
+pub struct StandardOutput(io::Stdout);
+
+impl StandardOutput {
+    /// Returns the standard output of this program.
+    #[must_use]
+    #[allow(clippy::new_without_default)] // it is not a value
+    pub fn new() -> Self {
+        Self(io::stdout())
+    }
+
+    fn named(error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))
+    }
+}
+
+impl Write for StandardOutput {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.write(text).map_err(Self::named)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(Self::named)
+    }
+}
+
 /// Writes to standard output. A closed pipe, as with `| head`, is not an error.
 ///
 /// # Errors
 /// Returns an error if writing fails for any other reason.
 pub fn print(text: &[u8]) -> io::Result<()> {
-    let mut output = io::stdout().lock();
+    let mut output = StandardOutput::new();
     match output.write_all(text).and_then(|()| output.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
@@ -152,6 +180,9 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// Returns an error if the text is not a number, or the number is not a duration.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| String::from("not a number of seconds"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let seconds: f64 = text.parse().unwrap_or(f64::NAN);
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(String::from("not a number of seconds"));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| String::from("too long"))
 }

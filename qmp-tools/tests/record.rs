@@ -331,6 +331,36 @@ fn a_failed_connection_leaves_an_earlier_recording() {
     run(QMP, &["record", "show", &file]).ok();
 }
 
+/// The status of a lost connection, and of a deadline, was that of a command that failed.
+#[test]
+fn the_exit_status_says_what_went_wrong() {
+    let directory = Directory::new();
+    let (file, path) = (directory.path("session.qmp"), directory.path("vm"));
+    let mut sim = Command::new(QMP);
+    sim.args(["sim", &path, "--delay", "query-name=1000"]).stderr(Stdio::null());
+    let mut sim = Process(sim.spawn().unwrap());
+    let record =
+        |command: &str| run(QMP, &["record", &path, "-o", &file, "--timeout", "3", "-c", command]);
+    record("query-status").ok();
+    record("no-such-command").failed(1);
+    record("query-name").failed(4);
+    record("quit").ok();
+    sim.0.wait().unwrap();
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut input = BufReader::new(stream.try_clone().unwrap());
+        stream.write_all(b"{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n").unwrap();
+        let mut line = String::new();
+        input.read_line(&mut line).unwrap();
+        let command: Value = serde_json::from_str(&line).unwrap();
+        writeln!(stream, "{{\"return\": {{}}, \"id\": {}}}", command["id"]).unwrap();
+        // The next command is the last one.
+        input.read_line(&mut line).unwrap();
+    });
+    record("query-status").failed(3);
+}
+
 /// Without this, the replay of a connection whose name is mistyped knows no command, and a timeline
 /// of it is empty.
 #[test]

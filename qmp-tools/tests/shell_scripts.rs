@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Directory, Process, Ran, SHELL, run, run_with};
+use support::{Directory, Process, QMP, Ran, SHELL, run, run_with};
 
 /// Thirty lines, of which one fails.
 const SCRIPT: &str = "\
@@ -193,6 +194,9 @@ fn each_exit_status() {
         // A directory can be opened, and not read.
         (2, &[path, "-f", &directory.path("")]),
         (2, &[path, "-l", &format!("{missing}/log"), "-c", "query-name"]),
+        (2, &["tcp:localhost", "-c", "query-name"]),
+        (2, &["--timeout", "-1"]),
+        (2, &["--timeout", "inf"]),
         (3, &[&missing, "--timeout", "0", "-c", "query-name"]),
         (3, &[path, "-c", "die", "-c", "query-name"]),
         (4, &[path, "--timeout", "2", "-c", "hang"]),
@@ -400,6 +404,31 @@ fn a_closed_output_is_silent() {
 }
 
 /// Passwords were in the log and on the screen.
+/// What cannot be written is said, and where.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_reported() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let no_space = "No space left on device (os error 28)";
+    for (program, arguments) in [
+        (SHELL, &["-c", "query-name"][..]),
+        (QMP, &["info"]),
+        (QMP, &["completions", "bash"]),
+        (QMP, &["record", "-o", "-", "-c", "stop"]),
+    ] {
+        let mut command = Command::new(program);
+        let output = command.args(arguments).stdin(Stdio::null()).stdout(full()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let expected = format!(": cannot write to standard output: {no_space}\n");
+        assert!(error.ends_with(&expected), "{arguments:?}: {error}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    }
+    let ran = run(SHELL, &["-l", "/dev/full", "-c", "query-name", "-c", "query-status"]);
+    let log = format!("the log is incomplete: /dev/full: {no_space}\n");
+    assert_eq!(ran.err.matches(&log).count(), 1, "{ran:?}");
+    ran.ok();
+}
+
 #[test]
 fn logs_and_verbose_output_have_no_secrets() {
     let directory = Directory::new();

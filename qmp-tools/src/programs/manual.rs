@@ -90,7 +90,8 @@ fn write_scripts(directory: &Path, shell: Shell, qmp: Command) -> io::Result<()>
     create(directory)?;
     for mut program in [qmp].into_iter().chain(others()) {
         let name = program.get_name().to_owned();
-        let path = clap_complete::generate_to(shell, &mut program, name, directory)?;
+        let path = clap_complete::generate_to(shell, &mut program, name, directory)
+            .map_err(|error| named("write to", directory, &error))?;
         notice(&inline(&path.display().to_string()));
     }
     Ok(())
@@ -113,10 +114,11 @@ fn write_pages(directory: &Path, qmp: Command) -> io::Result<()> {
 }
 
 fn create(directory: &Path) -> io::Result<()> {
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot create '{}': {error}", directory.display()))
-    };
-    fs::create_dir_all(directory).map_err(named)
+    fs::create_dir_all(directory).map_err(|error| named("create", directory, &error))
+}
+
+fn named(action: &str, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {action} '{}': {error}", path.display()))
 }
 
 struct Pages<'d> {
@@ -131,7 +133,8 @@ impl Pages<'_> {
         let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
         if self.written.insert(name.clone()) {
             let page = page(command, &name)?;
-            fs::write(self.directory.join(format!("{name}.1")), page)?;
+            let file = self.directory.join(format!("{name}.1"));
+            fs::write(&file, page).map_err(|error| named("write", &file, &error))?;
         }
         command
             .get_subcommands()

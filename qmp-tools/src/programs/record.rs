@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use clap::{Args, Parser, Subcommand};
 use qmp_client::recording::{Reader, Recorder, RecordingError};
 
-use crate::cli::{chain, seconds, status_of};
+use super::shell::status;
+use crate::cli::{StandardOutput, chain, seconds, status_of};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::output::create;
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
 use crate::record::{is_standard, open, require_connection};
+use crate::shell::script::Tally;
 use crate::shell::{Outcome, Session, Settings};
 use crate::sim::{Endpoint, until_interrupted};
 use crate::terminal::{inline, notice};
@@ -130,7 +132,7 @@ impl Show {
             require_connection(open()?, monitor)?;
         }
         let reader = open()?;
-        let mut output = io::BufWriter::new(io::stdout().lock());
+        let mut output = io::BufWriter::new(StandardOutput::new());
         let mut write = |line: &str| output.write_all(line.as_bytes()).map_err(Box::from);
         let shown = timeline::show(reader, &self.filter, self.form, &mut write);
         match shown.and_then(|()| output.flush().map_err(Box::from)) {
@@ -147,7 +149,10 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 impl Record {
     fn run(&self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let path = self.output.clone().unwrap_or_default();
-        let cannot = |error| format!("cannot write '{}': {error}", path.display());
+        let cannot = |error: io::Error| match is_standard(&path) {
+            true => error.to_string(),
+            false => format!("cannot write '{}': {error}", path.display()),
+        };
         let by = concat!("qmp record ", env!("CARGO_PKG_VERSION"));
         let recorder = Recorder::new(create(&path).map_err(cannot)?, &*self.name).made_by(by);
         let recorded = match &self.listen {
@@ -197,20 +202,15 @@ impl Record {
         let (client, messages) = (machine.client.clone(), Box::new(io::stderr()));
         let replies: Box<dyn Write> = match self.output.as_deref().is_some_and(is_standard) {
             true => Box::new(io::stderr()),
-            false => Box::new(io::stdout()),
+            false => Box::new(StandardOutput::new()),
         };
         let mut session = Session::new(client, replies, messages, settings);
-        let (mut status, mut is_over) = (ExitCode::SUCCESS, false);
+        let (mut tally, mut is_over) = (Tally::default(), false);
         for command in &self.command {
-            match session.line(command)? {
-                Outcome::Done => {}
-                Outcome::Ended => is_over = true,
-                outcome => {
-                    status = ExitCode::FAILURE;
-                    is_over = outcome == Outcome::Lost;
-                }
-            }
-            if is_over {
+            let outcome = session.line(command)?;
+            tally.add(outcome);
+            if matches!(outcome, Outcome::Ended | Outcome::Lost) {
+                is_over = true;
                 break;
             }
         }
@@ -221,6 +221,7 @@ impl Record {
             is_over = rest.is_zero() || session.pump(rest.min(POLL))? == Outcome::Lost;
         }
         drop(session);
+        let status = status(tally.worst());
         match machine.finish() {
             Err(error) if error.is_closed() => Ok(status),
             finished => finished.map(|()| status).map_err(Box::from),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use qmp_client::{Dialect, Error};
 
-use crate::cli::{Completions, TimeoutArgs, chain};
+use crate::cli::{Completions, StandardOutput, TimeoutArgs, chain, status_of};
 use crate::machine::{Machine, MachineArgs, Origin};
 use crate::shell::output::{EventStyle, Mode};
 use crate::shell::script::{Script, Tally};
@@ -230,6 +230,8 @@ pub(super) fn run(
     let address = machine.address.clone().unwrap_or_default();
     let machine = match machine.connect_with(&connection) {
         Ok(connected) => (connected, machine.timeout.timeout),
+        // An address that is none is a usage error.
+        Err(error) if status_of(&*error) == USAGE => return fails(USAGE, &*error),
         Err(error) => return fails(NO_CONNECTION, &*error),
     };
     let peer = if is_agent { Peer::Agent } else { Peer::Monitor };
@@ -329,7 +331,8 @@ fn execute(
         })?
     } else {
         let messages = Box::new(io::stderr());
-        let mut session = Session::new(client, io::stdout(), messages, settings).peer(peer);
+        let mut session =
+            Session::new(client, StandardOutput::new(), messages, settings).peer(peer);
         run_scripts(&mut session, scripts)?
     };
     finish(machine)?;

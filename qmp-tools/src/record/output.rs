@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::is_standard;
+use crate::cli::StandardOutput;
 
 /// Creates a file that only its owner can read; `-` is standard output. The content that the file has
 /// is dropped when the first line is written.
@@ -14,7 +15,7 @@ use super::is_standard;
 /// Returns the system's error.
 pub fn create(path: &Path) -> io::Result<Box<dyn Write + Send>> {
     if is_standard(path) {
-        return Ok(Box::new(io::stdout()));
+        return Ok(Box::new(StandardOutput::new()));
     }
     Ok(Box::new(Replacing::open(path)?))
 }

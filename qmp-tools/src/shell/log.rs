@@ -7,12 +7,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use qmp_client::Direction;
 
-use crate::terminal;
+use crate::terminal::{self, notice};
 
 /// A file to which the messages of a connection are appended, one per line: the time in seconds since
 /// 1970, `->` for a command or `<-` for what the server sent, and the message.
 #[derive(Debug)]
-pub struct LogFile(File);
+pub struct LogFile {
+    file: File,
+    name: String,
+    /// Whether everything has been written so far.
+    is_complete: bool,
+}
 
 impl LogFile {
     /// Opens a log file, or creates one that only its owner can read.
@@ -25,12 +30,12 @@ impl LogFile {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let opened = options.open(path);
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        Ok(Self(opened.map_err(named)?))
+        let name = path.display().to_string();
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
+        Ok(Self { file: opened.map_err(named)?, name, is_complete: true })
     }
 
-    /// Appends a message. A log that cannot be written does not end the session.
+    /// Appends a message. A log that cannot be written does not end the session, but is reported once.
     pub fn add(&mut self, direction: Direction, message: &str) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let arrow = match direction {
@@ -41,6 +46,12 @@ impl LogFile {
         let message = message.trim().replace(['\r', '\n'], " ");
         let (seconds, fraction) = (now.as_secs(), now.subsec_micros());
         let line = format!("{seconds}.{fraction:06} {arrow} {}\n", terminal::json(&message));
-        let _ = self.0.write_all(line.as_bytes());
+        let written = self.file.write_all(line.as_bytes());
+        match written {
+            Err(error) if std::mem::take(&mut self.is_complete) => {
+                notice(&format!("the log is incomplete: {}: {error}", self.name));
+            }
+            _ => {}
+        }
     }
 }

@@ -201,7 +201,7 @@ impl Tally {
     }
 
     /// Adds the outcome of a statement.
-    fn add(&mut self, outcome: Outcome) {
+    pub fn add(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Done | Outcome::Ended => {}
             Outcome::Failed | Outcome::Interrupted => self.failed = true,
