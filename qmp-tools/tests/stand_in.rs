@@ -34,6 +34,20 @@ fn command(directory: &Directory) -> Command {
     command
 }
 
+/// A monitor that is taken for the port of a guest agent greets, and was said to be no guest agent.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_monitor_is_not_a_guest_agent() {
+    let directory = stand_in();
+    let path = directory.path("qmp");
+    let mut qemu = command(&directory);
+    qemu.args(["-display", "none", "-qmp", &format!("unix:{path},server=on,wait=off")]);
+    let _qemu = support::Process(qemu.spawn().unwrap());
+    support::run(QMP, &["info", &path]).ok();
+    let error = support::run(QMP, &["agent", &path, "-c", "fsinfo"]).failed(3);
+    assert!(error.contains("this is a QMP monitor of the QEMU with the pid"), "{error}");
+}
+
 fn refused(mut qemu: Command, arguments: &[&str]) -> String {
     let ran: Ran = qemu.args(arguments).output().unwrap().into();
     ran.failed(1)

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use qmp_client::ProtocolError::{NotAgent, NotQmp};
 use qmp_client::blocking::Client;
 use qmp_client::{Address, Error, Options, TransportError, WaitedFor};
 
@@ -152,17 +153,14 @@ fn attempt(
         reason = diagnose(address, wanted);
         if let Some(reason) = &reason {
             if reason.is_final() {
-                let attempt = format!("cannot use {address}");
-                return Err(
-                    TransportError::new(attempt, io::Error::other(reason.to_string())).into()
-                );
+                return Err(cannot_use(address, reason));
             }
             notice(&inline(&format!("{address}: {reason}; {within}")));
         }
     }
 }
 
-/// Adds the reason to a deadline that has passed.
+/// Adds the reason to a deadline that has passed, and says what a server is that is not the one wanted.
 fn explain(error: Error, address: &Address, wanted: Role, reason: Option<Diagnosis>) -> Error {
     match error {
         Error::Timeout(timeout)
@@ -172,6 +170,19 @@ fn explain(error: Error, address: &Address, wanted: Role, reason: Option<Diagnos
             let reason = reason.or_else(|| diagnose(address, wanted));
             (*timeout).because(reason).into()
         }
+        Error::Protocol(error) if matches!(*error, NotAgent(_) | NotQmp(_)) => {
+            match diagnose(address, wanted) {
+                Some(reason @ (Diagnosis::Other { .. } | Diagnosis::Agent(_))) => {
+                    cannot_use(address, &reason)
+                }
+                _ => Error::Protocol(error),
+            }
+        }
         other => other,
     }
+}
+
+fn cannot_use(address: &Address, reason: &Diagnosis) -> Error {
+    let attempt = format!("cannot use {address}");
+    TransportError::new(attempt, io::Error::other(reason.to_string())).into()
 }

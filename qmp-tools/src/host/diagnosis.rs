@@ -8,7 +8,7 @@ use qmp_client::Address;
 use super::endpoint::Role;
 use super::machine::{self, is_local};
 use super::process::Process;
-use super::survey::{Holder, Survey};
+use super::survey::{Holder, Survey, join};
 
 /// Programs that listen in silence, as a busy monitor does, and are not QEMU.
 const SILENT_PROGRAMS: [&str; 5] = ["virtiofsd", "swtpm", "passt", "vhost-device", "vhost-user"];
@@ -69,7 +69,8 @@ impl fmt::Display for Diagnosis {
         match self {
             Self::Busy { holders, advice } => {
                 let holders: Vec<_> = holders.iter().map(Holder::to_string).collect();
-                write!(f, "the socket is busy: it is held by {}", holders.join(", "))?;
+                let holders = join(holders.iter().map(String::as_str));
+                write!(f, "the socket is busy: it is held by {holders}")?;
                 advice.iter().try_for_each(|advice| write!(f, "; {advice}"))
             }
             Self::Stopped(Process { pid, command }) => write!(

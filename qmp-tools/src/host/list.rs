@@ -9,7 +9,7 @@ use super::ask::{self, Answer};
 use super::command_line::Program;
 use super::endpoint::{Endpoint, Role};
 use super::machine::Machine;
-use super::survey::{Holder, Survey, Use};
+use super::survey::{Holder, Survey, Use, join};
 use crate::terminal::inline;
 
 /// One QEMU of a list.
@@ -200,9 +200,8 @@ fn describe(monitor: &Monitor) -> String {
     let kind = if monitor.kind == "human" { "human, " } else { "" };
     let used = match monitor.used {
         "held" => {
-            let holders: Vec<_> =
-                monitor.holders.iter().map(|client| client.shown.as_str()).collect();
-            format!("held by {}", holders.join(", "))
+            let holders = monitor.holders.iter().map(|client| client.shown.as_str());
+            format!("held by {}", join(holders))
         }
         "awaits-first-client" => "awaits its first client".to_owned(),
         "connects" => "connects to a program".to_owned(),

@@ -31,9 +31,31 @@ impl fmt::Display for Holder {
         match self {
             Self::Process(Process { pid, command }) => write!(f, "{command} (pid {pid})"),
             Self::Remote(address) => address.fmt(f),
-            Self::Unknown => f.write_str("another client"),
+            Self::Unknown => f.write_str(UNKNOWN),
         }
     }
+}
+
+const UNKNOWN: &str = "another client";
+
+/// Joins the names of clients. One that is connected twice is named once, and those that are not known are
+/// counted.
+pub(super) fn join<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let (mut shown, mut unknown) = (Vec::new(), 0);
+    for name in names {
+        if name == UNKNOWN {
+            unknown += 1;
+        } else if !shown.contains(&name) {
+            shown.push(name);
+        }
+    }
+    let rest = format!("{unknown} other clients");
+    match unknown {
+        0 => {}
+        1 => shown.push(UNKNOWN),
+        _ => shown.push(&rest),
+    }
+    shown.join(", ")
 }
 
 /// The use of a monitor.
