@@ -69,6 +69,15 @@ fn escape(
     Cow::Owned(out)
 }
 
+/// Returns whether standard input and output are a terminal that can move its cursor.
+#[must_use]
+pub fn can_move_cursor() -> bool {
+    // Other systems do not have the variable.
+    let moves =
+        !cfg!(unix) || std::env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "dumb"));
+    moves && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
 /// Returns the number of columns of the terminal that standard output is, if it is one.
 #[must_use]
 pub fn columns() -> Option<usize> {

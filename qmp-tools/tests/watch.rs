@@ -58,6 +58,17 @@ fn a_resize_is_followed() {
     assert_eq!(terminal.end(), Some(0));
 }
 
+/// A terminal that does not know its size showed nothing, and one that was taken to be huge took all memory.
+#[test]
+fn a_terminal_without_a_usual_size_has_a_view() {
+    for (rows, columns) in [(0, 0), (u16::MAX, u16::MAX)] {
+        let mut terminal = Terminal::open_as(QMP, &["info", "--watch"], (rows, columns), (24, 80));
+        terminal.expect("MACHINE");
+        terminal.type_keys("q");
+        assert_eq!(terminal.end(), Some(0));
+    }
+}
+
 /// One machine that dies does not end the view of the others, and comes back when it is back.
 #[test]
 fn a_machine_dies() {
@@ -272,6 +283,10 @@ fn a_signal_ends_a_view_that_cannot_be_drawn() {
 #[test]
 fn a_live_view_needs_a_terminal_and_a_machine() {
     assert!(run(QMP, &["info", "--watch"]).failed(2).contains("terminal"));
+    let arguments = ["TERM=dumb", QMP, "info", "--watch"];
+    let mut terminal = Terminal::open("env", &arguments, 24, 80);
+    assert_eq!(terminal.end(), Some(2));
+    terminal.expect("TERM");
     run(QMP, &["info", "--interval", "1"]).failed(2);
     run(QMP, &["info", "--watch", "--interval", "0"]).failed(2);
     let arguments = ["info", "--watch", "--timeout", "0.1", "/no/such/socket"];

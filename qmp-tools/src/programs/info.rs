@@ -17,6 +17,8 @@ use crate::cli::{Completions, chain, print, status_of};
 use crate::machine::{Machine, MachineArgs};
 use crate::report::tree::{Drawing, Subject, tree};
 use crate::report::{self, Report};
+#[cfg(feature = "watch")]
+use crate::terminal::can_move_cursor;
 use crate::terminal::{inline, json, notice};
 #[cfg(feature = "watch")]
 use crate::watch;
@@ -151,8 +153,11 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// Shows a live view of the machines, if at least one can be connected to.
 #[cfg(feature = "watch")]
 fn watch_all(machines: &[MachineArgs], interval: Duration) -> Result<u8, Box<dyn StdError>> {
-    if !watch::is_possible() {
-        notice("vm-info: --watch needs a terminal as its standard input and output");
+    if !can_move_cursor() {
+        notice(
+            "vm-info: --watch needs a terminal as its standard input and output, and one that can \
+             move its cursor, as TERM says",
+        );
         return Ok(2);
     }
     let signals = watch::Signals::hold()?;

@@ -11,18 +11,21 @@ mod state;
 mod view;
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ratatui::DefaultTerminal;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{LeaveAlternateScreen, disable_raw_mode};
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, size,
+};
+use ratatui::layout::Rect;
+use ratatui::{DefaultTerminal, TerminalOptions, Viewport};
 
 #[cfg(unix)]
 use crate::ending::{FromBackground, is_in_background};
@@ -44,12 +47,6 @@ pub struct Watched {
     pub args: MachineArgs,
     /// The connection, or the reason why it failed.
     pub machine: Result<Machine, String>,
-}
-
-/// Returns whether a live view can be shown: standard input and output are a terminal.
-#[must_use]
-pub fn is_possible() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 /// Shows machines until a person presses `q`. A signal ends the program, and so does a terminal that
@@ -131,12 +128,27 @@ fn show(
     notices: &Notices,
 ) -> io::Result<()> {
     // A part of it may have been done.
-    let mut terminal = ratatui::try_init().inspect_err(|_| drop(restore()))?;
+    let mut terminal = take_over().inspect_err(|_| drop(restore()))?;
     let result = interact(&mut terminal, screen, updates, closed, notices);
     let restored = restore();
     // Dropping it would panic if neither the cursor can be shown nor that be reported.
     std::mem::forget(terminal);
     result.and(restored)
+}
+
+fn take_over() -> io::Result<DefaultTerminal> {
+    let viewport = Viewport::Fixed(area());
+    let terminal = ratatui::try_init_with_options(TerminalOptions { viewport })?;
+    execute!(io::stdout(), EnterAlternateScreen)?;
+    Ok(terminal)
+}
+
+/// Returns the area of the terminal. What a terminal does not know, such as a serial line, is taken to be 80
+/// columns and 24 rows. Memory is needed for each cell, so that the area is limited.
+fn area() -> Rect {
+    let (columns, rows) = size().unwrap_or_default();
+    let known = |cells, usual| if cells == 0 { usual } else { cells };
+    Rect::new(0, 0, known(columns, 80).min(1000), known(rows, 24).min(500))
 }
 
 /// Gives the terminal back.
@@ -170,6 +182,10 @@ fn interact(
             screen.notice = last;
             is_new = true;
         }
+        if terminal.get_frame().area() != area() {
+            terminal.resize(area())?;
+            is_new = true;
+        }
         if std::mem::take(&mut is_new) {
             terminal.draw(|frame| view::draw(frame, screen))?;
         }
@@ -183,7 +199,6 @@ fn interact(
         match event {
             end if keyboard::is_end(&end) => return Ok(()),
             Event::Key(key) if key.kind != KeyEventKind::Release => press(screen, key.code),
-            // The next frame has the new size.
             _ => {}
         }
     }

@@ -33,6 +33,16 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn open(program: &str, arguments: &[&str], rows: u16, columns: u16) -> Self {
+        Self::open_as(program, arguments, (rows, columns), (rows, columns))
+    }
+
+    /// Opens a terminal that states another number of rows and columns than it has.
+    pub fn open_as(
+        program: &str,
+        arguments: &[&str],
+        stated: (u16, u16),
+        (rows, columns): (u16, u16),
+    ) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
         // A program that has the master of its own terminal would never see it hang up.
         #[cfg(target_os = "linux")]
@@ -40,7 +50,7 @@ impl Terminal {
         let master = openpt(flags).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
-        tcsetwinsize(&master, size(rows, columns)).unwrap();
+        tcsetwinsize(&master, size(stated.0, stated.1)).unwrap();
         let path = PathBuf::from(ptsname(&master, Vec::new()).unwrap().into_string().unwrap());
         let open = || Stdio::from(open_device(&path));
         let child = Command::new(program)

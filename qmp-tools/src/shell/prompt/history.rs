@@ -53,6 +53,10 @@ impl History {
         }
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        // A link to `/dev/null` keeps no history, and must not close that to other users.
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         let mut earlier = read(&mut file)?;
         if earlier.len() > 2 * ENTRIES {
@@ -186,6 +190,20 @@ mod tests {
         assert_eq!(third.entries(), expected);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// Root closed `/dev/null` to all others.
+    #[test]
+    fn a_device_is_left_as_it_is() {
+        let directory = directory("device");
+        fs::create_dir_all(&directory).unwrap();
+        let (path, link) = (directory.join("pipe"), directory.join("machine"));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(History::default().open(&link).is_err());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         fs::remove_dir_all(directory).unwrap();
     }
 

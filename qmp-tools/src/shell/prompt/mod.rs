@@ -81,19 +81,11 @@ pub fn interact(
     session: impl FnOnce(Handles) -> Session<Box<dyn Write + Send>>,
 ) -> io::Result<Outcome> {
     #[cfg(unix)]
-    if can_move() {
+    if crate::terminal::can_move_cursor() {
         return at_terminal(setup, session);
     }
     let _ = setup;
     plain::interact(session)
-}
-
-/// Returns whether there is a terminal that can move its cursor.
-#[cfg(unix)]
-fn can_move() -> bool {
-    use std::io::IsTerminal;
-    let moves = std::env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "dumb"));
-    moves && io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 #[cfg(unix)]
