@@ -48,9 +48,9 @@ impl Scripted {
         self.connected().try_clone().unwrap()
     }
 
-    /// Sends a line.
+    /// Sends a line, in one piece: a reply is sent at the same time.
     pub fn say(&mut self, line: &str) {
-        writeln!(self.connected(), "{line}").unwrap();
+        self.connected().write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     pub fn event(&mut self, name: &str) {
@@ -86,7 +86,7 @@ fn serve(stream: UnixStream, answer: fn(&str) -> Option<&'static str>, unanswere
         let id = &command["id"];
         match answer(name) {
             Some(reply) => {
-                let _ = writeln!(output, "{reply}, \"id\": {id}}}");
+                let _ = output.write_all(format!("{reply}, \"id\": {id}}}\n").as_bytes());
             }
             None => drop(unanswered.send(command)),
         }
