@@ -78,6 +78,20 @@ fn a_read_only_proxy_refuses_and_records() {
     assert!(entries >= 8, "{entries}");
 }
 
+/// While the monitor did not greet, a signal was not obeyed, and nothing said why that took so long.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_it_before_it_is_connected() {
+    let directory = Directory::for_sockets();
+    let (silent, path) = (directory.path("silent"), directory.path("proxy.sock"));
+    let _silent = std::os::unix::net::UnixListener::bind(&silent).unwrap();
+    let (mut process, lines) = start(&["--timeout", "1000", &path, &silent], 1);
+    assert!(lines[0].contains("does not answer"), "{lines:?}");
+    kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    assert!(!Path::new(&path).exists());
+}
+
 #[test]
 fn its_exit_status_says_how_it_ended() {
     let directory = Directory::for_sockets();
@@ -94,6 +108,7 @@ fn its_exit_status_says_how_it_ended() {
     run(QMP, &["proxy", "--timeout", "0.1", &path, &silent_path]).failed(4);
     drop(silent);
     run(QMP, &["proxy", &path]).failed(2);
+    run(QMP, &["proxy", &path, "tcp:localhost"]).failed(2);
     run(QMP, &["proxy", "--mode", "9", &path, &upstream]).failed(2);
     let file = directory.write("file", "");
     let error = run(QMP, &["proxy", &file, &upstream]).failed(1);

@@ -28,8 +28,11 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
     let wanted = wanted(options);
     let address = resolve_as(text, wanted)?;
     let within = format!("waiting up to {} s", patience.as_secs_f64());
-    let once = options.clone().wait_for_socket(Duration::ZERO);
-    let mut error = match attempt(&address, once, wanted, &within) {
+    let connect = |options: Options| {
+        let of_thread = address.clone();
+        attempt(&address, move || Client::connect_with(&of_thread, &options), wanted, &within)
+    };
+    let mut error = match connect(options.clone().wait_for_socket(Duration::ZERO)) {
         Err(Error::Transport(error)) => error,
         other => return other,
     };
@@ -42,7 +45,18 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
     }
     let message = format!("nothing is listening at {address} yet ({}); {within}", error.error);
     notice(&inline(&message));
-    attempt(&address, options.clone().wait_for_socket(patience), wanted, &within)
+    connect(options.clone().wait_for_socket(patience))
+}
+
+/// Connects to a monitor in a way of the caller's, which may take `patience`. A server that does not greet
+/// soon is looked up, and the reason is printed.
+pub(crate) fn connect_by<T: Send + 'static>(
+    address: &Address,
+    connect: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    patience: Duration,
+) -> Result<T, Error> {
+    let within = format!("waiting up to {} s", patience.as_secs_f64());
+    attempt(address, connect, Role::Qmp, &within)
 }
 
 /// Connects in a single attempt, and prints nothing.
@@ -117,18 +131,17 @@ fn may_appear(address: &Address, error: io::ErrorKind) -> bool {
     diagnosis::may_appear(&survey(), &absolute(address), error)
 }
 
-/// Connects once, or as long as the options say, and looks for the reason if that takes long.
-fn attempt(
+/// Connects in a thread, and looks for the reason if that takes long.
+fn attempt<T: Send + 'static>(
     address: &Address,
-    options: Options,
+    connect: impl FnOnce() -> Result<T, Error> + Send + 'static,
     wanted: Role,
     within: &str,
-) -> Result<Client, Error> {
+) -> Result<T, Error> {
     let (sender, connected) = mpsc::channel();
-    let of_thread = address.clone();
     let thread = std::thread::Builder::new().spawn(move || {
         // The receiver is gone if the wait was given up.
-        let _ = sender.send(Client::connect_with(&of_thread, &options));
+        let _ = sender.send(connect());
     });
     if let Err(error) = thread {
         return Err(TransportError::new("cannot start a thread", error).into());

@@ -46,4 +46,4 @@ pub use process::{Host, Process};
 pub use survey::{Holder, Survey, Use};
 
 pub use connect::resolve;
-pub(crate) use connect::{connect, connect_once, is_machine};
+pub(crate) use connect::{connect, connect_by, connect_once, is_machine};

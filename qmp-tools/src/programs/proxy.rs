@@ -1,10 +1,11 @@
 //! Serves many clients on one monitor.
 
 use std::error::Error as StdError;
-use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
@@ -13,7 +14,7 @@ use qmp_server::SocketFile;
 use qmp_types::recording::Recorder;
 use qmp_vm::proxy::{Access, Listener, Policy, Proxy, ProxyEnd, ProxyOptions};
 
-use crate::cli::{chain, seconds};
+use crate::cli::{chain, seconds, status_of};
 use crate::record::output::create;
 use crate::sim::{Address, Endpoint, Signals};
 use crate::terminal::{inline, notice};
@@ -81,10 +82,8 @@ Examples:
 Exit status: 0 after a client's 'quit' or a signal, 1 if the recording or a socket failed, 2 for invalid \
 arguments, 3 if the connection to the monitor failed or ended, 4 if it did not greet in time.";
 
-/// The connection to the monitor failed or ended.
+/// The connection to the monitor ended.
 const CONNECTION: u8 = 3;
-/// A deadline passed.
-const DEADLINE: u8 = 4;
 
 /// Runs the program, and returns its exit status.
 #[must_use]
@@ -100,11 +99,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         },
         Err(error) => {
             notice(&format!("qmp proxy: {}", chain(&*error)));
-            match error.downcast_ref::<Error>() {
-                Some(error) if error.is_timeout() => DEADLINE,
-                Some(_) => CONNECTION,
-                None => 1,
-            }
+            status_of(&*error)
         }
     };
     ExitCode::from(status)
@@ -120,23 +115,45 @@ fn run(arguments: &Arguments) -> Result<ProxyEnd, Box<dyn StdError>> {
     }
     let upstream = crate::host::resolve(&arguments.upstream)?;
     let listeners = arguments.listeners()?;
-    let proxy = options.connect_to(&upstream)?;
-    for (listener, address) in listeners {
-        proxy.listen(listener, arguments.access())?;
-        notice(&format!("listening on {}", inline(&address.to_string())));
-    }
-    let end = wait(&proxy, signals)?;
+    let (sender, news) = mpsc::channel();
+    let interrupted = sender.clone();
+    signals.on_first(move |_| drop(interrupted.send(News::Signal)))?;
+    let patience = arguments.timeout;
+    thread::Builder::new().name("qmp-connect".to_owned()).spawn(move || {
+        let monitor = upstream.clone();
+        let connect = move || options.connect_to(&monitor);
+        let connected = crate::host::connect_by(&upstream, connect, patience);
+        drop(sender.send(News::Connected(connected)));
+    })?;
+    let end = match news.recv()? {
+        News::Signal => ProxyEnd::Stopped,
+        News::Connected(proxy) => {
+            let proxy = proxy?;
+            for (listener, address) in listeners {
+                proxy.listen(listener, arguments.access())?;
+                notice(&format!("listening on {}", inline(&address.to_string())));
+            }
+            let handle = proxy.clone();
+            thread::Builder::new().spawn(move || {
+                // Nothing else is left to be said but that there was a signal.
+                if news.recv().is_ok() {
+                    handle.stop();
+                }
+            })?;
+            proxy.wait()
+        }
+    };
     if let Some(recorder) = recorder {
         recorder.finish()?;
     }
     Ok(end)
 }
 
-/// Waits for the end of the proxy, and ends it at a signal.
-fn wait(proxy: &Proxy, signals: Signals) -> io::Result<ProxyEnd> {
-    let handle = proxy.clone();
-    signals.on_first(move |_| handle.stop())?;
-    Ok(proxy.wait())
+/// What the main thread waits for.
+enum News {
+    /// The attempt to connect has ended.
+    Connected(Result<Proxy, Error>),
+    Signal,
 }
 
 impl Arguments {
