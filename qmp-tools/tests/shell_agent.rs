@@ -172,6 +172,28 @@ fn a_disabled_command_is_not_suggested() {
     assert!(err.contains("hint: `guest-info` lists the available commands"), "{err}");
 }
 
+/// An event was waited for until the deadline, which was that of a command.
+#[test]
+fn an_agent_has_no_events() {
+    let guest = Guest::new();
+    let ran = guest.run(&["-c", "wait STOP", "-c", "guest-ping"]);
+    assert_eq!((&*ran.out, &*ran.complaints()), ("{}\n", "line 1: a guest agent has no events\n"));
+    ran.failed(1);
+}
+
+/// The hint was that a command may be disabled which no agent has, or that a statement may be.
+#[test]
+fn a_hint_is_about_the_command() {
+    let guest = Guest::new();
+    for (statement, hint) in [
+        ("query-status", "`query-status` is not one of them"),
+        ("fsinfo", "`guest-get-fsinfo` may be disabled"),
+    ] {
+        let error = guest.run(&["-c", statement]).failed(1);
+        assert!(error.contains(hint), "{error}");
+    }
+}
+
 /// A line for the human monitor is refused, and the lines after it are executed.
 #[test]
 fn an_agent_has_no_human_monitor() {

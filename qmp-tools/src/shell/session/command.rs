@@ -196,7 +196,12 @@ impl<W: Write> Session<W> {
         let message = format!("{}{class}", chain(error));
         self.output.error(origin, &Failure { kind, message, error: error.server() })?;
         if error.is_command_not_found() {
-            if let Some(hint) = self.hint(origin.command.as_deref().unwrap_or_default()) {
+            // A statement of the shell executes commands of other names.
+            let command = match error {
+                Error::Server(error) => &error.command,
+                _ => origin.command.as_deref().unwrap_or_default(),
+            };
+            if let Some(hint) = self.hint(command) {
                 self.output.message(&format!("hint: {}", terminal::inline(&hint)))?;
             }
         }
@@ -232,11 +237,12 @@ fn hint(peer: Peer, name: &str, known: &[&str]) -> String {
         (None, Peer::Monitor) if is_known => {
             format!("the server has `{name}`, but does not allow it on this connection")
         }
-        (None, Peer::Monitor) => {
-            format!("`query-commands` lists the available commands; `{name}` is not one of them")
-        }
-        (None, Peer::Agent) => {
+        (None, Peer::Agent) if is_known => {
             format!("`guest-info` lists the available commands; `{name}` may be disabled")
+        }
+        (None, peer) => {
+            let list = if peer == Peer::Agent { "guest-info" } else { "query-commands" };
+            format!("`{list}` lists the available commands; `{name}` is not one of them")
         }
     }
 }

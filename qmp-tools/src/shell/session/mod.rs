@@ -36,6 +36,8 @@ const WIDTH: usize = 80;
 
 /// The reason why a line for the human monitor is not sent to an agent.
 const NO_HUMAN_MONITOR: &str = "a guest agent has no human monitor";
+/// The reason why no event of an agent is waited for.
+const NO_EVENTS: &str = "a guest agent has no events";
 
 /// The kind of server at the other end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -242,6 +244,7 @@ impl<W: Write> Session<W> {
                 Ok(Outcome::Done)
             }
             Statement::Hmp(line) => self.human(&line),
+            Statement::Wait { .. } if self.peer == Peer::Agent => self.invalid(NO_EVENTS),
             Statement::Wait { event, matches, timeout } => {
                 self.wait(&Condition { event, members: matches }, timeout)
             }
