@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use rustix::process::{getpgrp, getpid, kill_current_process_group, kill_process};
 use rustix::termios;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::{SigId, flag};
@@ -15,6 +16,9 @@ use signal_hook::{SigId, flag};
 /// terminal that takes no output, or for a launched QEMU that does not quit. Such a QEMU ends after
 /// this program.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// The number of times that this program may be continued in the background before it ceases to stop there.
+const ATTEMPTS: usize = 1000;
 
 /// Handlers of the signals that end a program, as long as this exists. A child process gets none of them,
 /// as it would if the signals were blocked. A signal that was ignored when the program was started stays
@@ -88,6 +92,21 @@ impl Ending {
         number(&self.received)
     }
 
+    /// Stops in the background until this program is the foreground job. Returns `false` if a signal ends it
+    /// instead. The system would stop it as well, but not let a signal end it.
+    pub(crate) fn wait_for_foreground(&self) -> bool {
+        // A program that nothing would continue does not stop.
+        for _ in 0..ATTEMPTS {
+            if !is_in_background() || self.received().is_some() {
+                break;
+            }
+            let _ = kill_current_process_group(rustix::process::Signal::TTOU);
+            // Another thread may be the first to stop.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.received().is_none()
+    }
+
     /// Does what a signal does.
     #[cfg(feature = "watch")]
     pub(crate) fn end_soon(&self, signal: i32, restore: impl FnOnce()) {
@@ -127,11 +146,16 @@ pub(crate) fn end_by(signal: i32) {
     let _ = signal_hook::low_level::emulate_default_handler(signal);
 }
 
+/// Stops this process, as Ctrl-Z does, until the shell that started it continues it.
+pub(crate) fn suspend() {
+    let _ = kill_process(getpid(), rustix::process::Signal::TSTP);
+}
+
 /// Returns whether another job has the terminal. To change its mode would disturb that job, and stop this
 /// program.
 pub(crate) fn is_in_background() -> bool {
     // An error says that the terminal has no jobs, or none that is this program's.
-    termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp())
+    termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group != getpgrp())
 }
 
 /// This thread may write to the terminal and change it even from the background, while this exists.

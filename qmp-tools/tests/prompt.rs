@@ -433,6 +433,23 @@ fn an_ignored_signal_stays_ignored() {
     assert_eq!(terminal.exit(), 0);
 }
 
+/// A reply was lost if the pager did not exist.
+#[test]
+fn a_pager_that_does_not_exist_is_done_without() {
+    for setsid in [false, true] {
+        let mut command = std::process::Command::new(if setsid { "setsid" } else { "env" });
+        command.args(if setsid { &["--ctty", "--wait"][..] } else { &[] }).arg(support::SHELL);
+        let mut terminal = Terminal::start(command, |command| {
+            command.env("PAGER", "/no/such/pager");
+        });
+        terminal.expect_prompt();
+        terminal.press("query-commands\r");
+        terminal.until("the reply", |terminal| terminal.text().contains("\n]\n(QEMU)"));
+        terminal.press("\x04");
+        assert_eq!(terminal.exit(), 0);
+    }
+}
+
 #[test]
 fn colors_are_used_where_they_are_wanted() {
     let colored = |terminal: &Terminal| {

@@ -197,6 +197,35 @@ fn a_signal_ends_a_view_in_the_background() {
     assert!(terminal.with_screen(|screen| !screen.alternate_screen() && !screen.hide_cursor()));
 }
 
+/// Ctrl-Z gives the terminal to the shell, and `fg` shows the view again; a signal ends it meanwhile.
+#[test]
+#[cfg(target_os = "linux")]
+fn control_z_stops_the_view() {
+    for (then, status) in
+        [("echo stopped; sleep 1; fg %1", 0), ("kill -TERM %1; bg %1; wait %1", 143)]
+    {
+        let script = format!("{QMP} info --watch; {then}; echo \"status $?\"");
+        let arguments = ["--ctty", "--wait", "sh", "-mc", &script];
+        let mut terminal = Terminal::open("setsid", &arguments, 24, 80);
+        let usual = terminal.mode();
+        terminal.expect("q quit");
+        terminal.type_keys("\u{1a}");
+        if status == 0 {
+            terminal.wait_for("the usual screen", |screen| {
+                screen.contents().contains("stopped") && !screen.alternate_screen()
+            });
+            assert_eq!(terminal.mode(), usual);
+            terminal.wait_for("the view again", |screen| {
+                screen.alternate_screen() && screen.contents().contains("q quit")
+            });
+            terminal.type_keys("q");
+        }
+        terminal.expect(&format!("status {status}"));
+        assert_eq!(terminal.end(), Some(0));
+        assert_eq!(terminal.mode(), usual);
+    }
+}
+
 /// A QEMU that the view started did not receive the signals that end the view.
 #[test]
 #[cfg(target_os = "linux")]

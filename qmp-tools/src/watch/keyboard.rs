@@ -27,9 +27,19 @@ pub(super) fn read() -> io::Result<Receiver<io::Result<Event>>> {
 
 /// Returns whether a person closes the view.
 pub(super) fn is_end(event: &Event) -> bool {
-    let Event::Key(key) = event else { return false };
-    let is_interrupt =
-        key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
-    key.kind != KeyEventKind::Release
-        && (is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
+    is_control(event, 'c')
+        || matches!(event, Event::Key(key) if key.kind != KeyEventKind::Release
+            && matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
+}
+
+/// Returns whether a person stops the program, to continue it later.
+#[cfg(unix)]
+pub(super) fn is_stop(event: &Event) -> bool {
+    is_control(event, 'z')
+}
+
+fn is_control(event: &Event, character: char) -> bool {
+    matches!(event, Event::Key(key) if key.kind != KeyEventKind::Release
+        && key.modifiers.contains(KeyModifiers::CONTROL)
+        && key.code == KeyCode::Char(character))
 }

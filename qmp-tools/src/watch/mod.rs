@@ -21,6 +21,8 @@ use std::time::Duration;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind};
 use ratatui::crossterm::execute;
+#[cfg(unix)]
+use ratatui::crossterm::terminal::enable_raw_mode;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, size,
 };
@@ -62,7 +64,7 @@ pub fn run(machines: Vec<Watched>, interval: Duration, signals: &Signals) -> io:
     let above = divert_notices(notices.clone());
     let mut screen = Screen::new(machines.iter().map(|machine| machine.label.clone()), interval);
     let (updates, launched) = watch(machines, interval, closed);
-    let result = show(&mut screen, &updates, closed, &notices);
+    let result = show(&mut screen, &updates, signals, &notices);
     closed.store(true, Ordering::Relaxed);
     // A QEMU that this program launched ends before it, unless a signal ends this program.
     launched.into_iter().for_each(|thread| _ = thread.join());
@@ -124,12 +126,12 @@ fn watch(
 fn show(
     screen: &mut Screen,
     updates: &Receiver<(usize, Update)>,
-    closed: &AtomicBool,
+    signals: &Signals,
     notices: &Notices,
 ) -> io::Result<()> {
     // A part of it may have been done.
     let mut terminal = take_over().inspect_err(|_| drop(restore()))?;
-    let result = interact(&mut terminal, screen, updates, closed, notices);
+    let result = interact(&mut terminal, screen, updates, signals, notices);
     let restored = restore();
     // Dropping it would panic if neither the cursor can be shown nor that be reported.
     std::mem::forget(terminal);
@@ -167,12 +169,12 @@ fn interact(
     terminal: &mut DefaultTerminal,
     screen: &mut Screen,
     updates: &Receiver<(usize, Update)>,
-    closed: &AtomicBool,
+    signals: &Signals,
     notices: &Notices,
 ) -> io::Result<()> {
     let events = keyboard::read()?;
     let mut is_new = true;
-    while !closed.load(Ordering::Acquire) {
+    while !signals.closed.load(Ordering::Acquire) {
         while let Ok((number, update)) = updates.try_recv() {
             screen.update(number, update);
             is_new = true;
@@ -198,11 +200,26 @@ fn interact(
         is_new = true;
         match event {
             end if keyboard::is_end(&end) => return Ok(()),
+            #[cfg(unix)]
+            stop if keyboard::is_stop(&stop) => suspend(terminal, signals)?,
             Event::Key(key) if key.kind != KeyEventKind::Release => press(screen, key.code),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Gives the terminal to the shell that started this program, until that continues it.
+#[cfg(unix)]
+fn suspend(terminal: &mut DefaultTerminal, signals: &Signals) -> io::Result<()> {
+    restore()?;
+    signals.suspend();
+    if signals.closed.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen)?;
+    terminal.clear()
 }
 
 fn press(screen: &mut Screen, key: KeyCode) {

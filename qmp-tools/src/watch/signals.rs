@@ -10,7 +10,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use signal_hook::{consts::SIGHUP, flag};
 
 #[cfg(unix)]
-use crate::ending::{Ending, end_by};
+use crate::ending::{Ending, end_by, suspend};
 
 /// The effect of signals: before the screen is shown, one ends the program, and later it first closes
 /// the screen, so that the terminal is restored and a launched QEMU ended.
@@ -57,6 +57,14 @@ impl Signals {
             std::thread::Builder::new().name("qmp-hang-up".to_owned()).spawn(wait)?;
         }
         Ok(())
+    }
+
+    /// Stops the program, as Ctrl-Z does, until it is the foreground job again, or until a signal closes the
+    /// screen.
+    #[cfg(unix)]
+    pub(super) fn suspend(&self) {
+        suspend();
+        self.ending.wait_for_foreground();
     }
 
     /// Ends the program if a signal has closed the screen, or the terminal has hung up; otherwise, signals

@@ -18,7 +18,7 @@ use super::pager;
 use super::screen::Screen;
 use super::statements::{is_exit, label};
 use super::tty::{self, Arrived, Tty};
-use crate::ending::is_in_background;
+use crate::ending::{is_in_background, suspend};
 use crate::shell::session::{Peer, is_agent_statement};
 use crate::shell::{Interrupt, Outcome, secrets};
 
@@ -384,7 +384,7 @@ impl<'p> Seat<'p> {
     fn suspend(&mut self) -> io::Result<()> {
         self.screen.clear()?;
         self.tty.leave()?;
-        tty::suspend();
+        suspend();
         self.tty.enter_in_foreground()?;
         if self.ended_by().is_some() {
             return Ok(());

@@ -22,20 +22,22 @@ const AT_ONCE: &str = "eval \"$1\"";
 /// Shows a text until the person leaves the pager. Returns `false` if there is none.
 pub(super) fn show(text: &str, tty: &Tty) -> io::Result<bool> {
     let Some(program) = program() else { return Ok(false) };
-    let shown = match foreground() {
+    let status = match foreground() {
         Some(own) => as_foreground_job(&program, text, tty, own),
         None => {
             tty.lend()?;
             let shown = command(AT_ONCE, &program).spawn().map(|mut child| {
                 let writer = feed(&mut child, text);
-                let _ = child.wait();
+                let status = child.wait().ok().and_then(|status| status.code());
                 let _ = writer.join();
+                status
             });
             tty.enter()?;
             shown
         }
     };
-    Ok(shown.is_ok())
+    // `sh` says so of a program that does not exist, or cannot be executed.
+    Ok(status.is_ok_and(|status| !matches!(status, Some(126 | 127))))
 }
 
 /// Returns the command of the pager, for `sh`.
@@ -76,26 +78,30 @@ fn foreground() -> Option<Pid> {
     (termios::tcgetpgrp(io::stdin()).ok()? == own).then_some(own)
 }
 
-fn as_foreground_job(program: &str, text: &str, tty: &Tty, own: Pid) -> io::Result<()> {
+/// Returns the pager's exit status, if it has one.
+fn as_foreground_job(program: &str, text: &str, tty: &Tty, own: Pid) -> io::Result<Option<i32>> {
     // A pager must not inherit what is allowed after it is started.
     let mut child = command(WHEN_IN_FOREGROUND, program).process_group(0).spawn()?;
     let _allowed = FromBackground::allow();
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let group = group.ok_or(io::ErrorKind::NotFound)?;
-    if wait(group).is_some_and(|status| status.stopped()) {
+    let mut status = wait(group);
+    if status.is_some_and(|status| status.stopped()) {
         termios::tcsetpgrp(io::stdin(), group)?;
         tty.lend()?;
         let writer = feed(&mut child, text);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::CONT);
-        while wait(group).is_some_and(|status| status.stopped()) {
+        status = wait(group);
+        while status.is_some_and(|status| status.stopped()) {
             // Nothing would continue it.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            status = wait(group);
         }
         let _ = writer.join();
     }
     tty.enter()?;
     termios::tcsetpgrp(io::stdin(), own)?;
-    Ok(())
+    Ok(status.and_then(|status| status.exit_status()))
 }
 
 /// Waits until the pager has stopped or exited; `None` if it has exited already.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
 use rustix::termios::{
     self, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios,
 };
@@ -21,9 +20,6 @@ use crate::ending::{Ending, is_in_background};
 /// Terminals that understand it mark a paste.
 const BRACKETED_PASTE: &str = "\x1b[?2004h";
 const NO_BRACKETED_PASTE: &str = "\x1b[?2004l";
-
-/// The number of times that this program may be continued in the background before it ceases to stop there.
-const ATTEMPTS: usize = 1000;
 
 /// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,20 +85,10 @@ impl Tty {
         write(BRACKETED_PASTE)
     }
 
-    /// Stops in the background until this program is the foreground job, and takes over then, unless a
-    /// signal ends the program first. The system would stop it as well, but not let a signal end it.
+    /// Takes over when this program is the foreground job, unless a signal ends it first.
     pub(super) fn enter_in_foreground(&self) -> io::Result<()> {
         self.ending.set_at_once(false);
-        // A program that nothing would continue does not stop.
-        for _ in 0..ATTEMPTS {
-            if !is_in_background() || self.ended_by().is_some() {
-                break;
-            }
-            let _ = kill_current_process_group(Signal::TTOU);
-            // Another thread may be the first to stop.
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if self.ended_by().is_some() { Ok(()) } else { self.enter() }
+        if self.ending.wait_for_foreground() { self.enter() } else { Ok(()) }
     }
 
     /// Gives the terminal back as it was.
@@ -175,11 +161,6 @@ pub(super) fn size() -> (usize, usize) {
     let size = termios::tcgetwinsize(io::stdout()).ok();
     let known = |cells: u16, default| if cells == 0 { default } else { usize::from(cells) };
     size.map_or((80, 24), |size| (known(size.ws_col, 80), known(size.ws_row, 24)))
-}
-
-/// Stops this process, as Ctrl-Z does, until the shell that started it continues it.
-pub(super) fn suspend() {
-    let _ = kill_process(getpid(), Signal::TSTP);
 }
 
 fn tcsetattr(when: OptionalActions, mode: &Termios) -> io::Result<()> {
