@@ -67,6 +67,10 @@ fn the_address_in_the_environment_is_in_the_help() {
     let output = shell.unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(3) && err.contains("/nonexistent/vm.sock"), "{err}");
+    // An empty variable is as good as none.
+    let mut shell = std::process::Command::new(SHELL);
+    let status = shell.args(["-c", "stop"]).env("QMP_SOCKET", "").status().unwrap();
+    assert!(status.success());
 }
 
 /// A failed command does not stop the script, but sets the exit status.

@@ -361,6 +361,21 @@ fn the_exit_status_says_what_went_wrong() {
     record("query-status").failed(3);
 }
 
+/// An error in the middle of a recording did not say in which one.
+#[test]
+fn a_recording_that_is_damaged_is_named() {
+    let directory = Directory::new();
+    let file = directory.path("session.qmp");
+    run(QMP, &["record", "-o", &file, "-c", "query-name"]).ok();
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text += "garbage\n";
+    let file = directory.write("damaged.qmp", &text);
+    let ran = run(QMP, &["record", "show", &file]);
+    assert!(ran.out.contains("query-name"), "{ran:?}");
+    let place = format!("qmp record: '{file}': line {} ", text.lines().count());
+    assert!(ran.failed(1).starts_with(&place), "{place}");
+}
+
 /// Without this, the replay of a connection whose name is mistyped knows no command, and a timeline
 /// of it is empty.
 #[test]

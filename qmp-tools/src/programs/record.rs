@@ -123,10 +123,9 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 
 impl Show {
     fn run(&self) -> Result<(), Box<dyn std::error::Error>> {
-        let open = || {
-            let reader = open(&self.file).map_err(RecordingError::Io).and_then(Reader::new);
-            reader.map_err(|error| format!("'{}': {}", self.file.display(), chain(&error)))
-        };
+        let named = |error: RecordingError| format!("'{}': {}", self.file.display(), chain(&error));
+        let open =
+            || open(&self.file).map_err(RecordingError::Io).and_then(Reader::new).map_err(named);
         // Standard input cannot be read twice.
         if let Some(monitor) = self.filter.monitor.as_ref().filter(|_| !is_standard(&self.file)) {
             require_connection(open()?, monitor)?;
@@ -137,7 +136,8 @@ impl Show {
         let shown = timeline::show(reader, &self.filter, self.form, &mut write);
         match shown.and_then(|()| output.flush().map_err(Box::from)) {
             Err(error) if is_broken_pipe(&*error) => Ok(()),
-            other => other,
+            Err(error) => Err(error.downcast().map_or_else(|other| other, |it| named(*it).into())),
+            Ok(()) => Ok(()),
         }
     }
 }

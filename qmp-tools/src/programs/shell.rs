@@ -155,7 +155,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     }
     let mut machine = arguments.machine.clone();
     if machine.address.is_none() && machine.launch.is_empty() {
-        machine.address = std::env::var("QMP_SOCKET").ok();
+        machine.address = std::env::var("QMP_SOCKET").ok().filter(|address| !address.is_empty());
     }
     run("qmp-shell", &machine, arguments.skip_negotiation, &arguments.options)
 }

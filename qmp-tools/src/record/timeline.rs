@@ -35,12 +35,17 @@ pub struct Filter {
     pub errors: bool,
 
     /// Show only what took at least this many milliseconds
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = duration)]
     pub slower: Option<f64>,
 
     /// Show only messages of this connection
     #[arg(long, value_name = "NAME")]
     pub monitor: Option<String>,
+}
+
+fn duration(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| !number.is_nan());
+    number.ok_or_else(|| "not a number of milliseconds".to_owned())
 }
 
 /// How it is shown.
