@@ -404,7 +404,7 @@ fn a_closed_output_is_silent() {
 }
 
 /// Passwords were in the log and on the screen.
-/// What cannot be written is said, and where.
+/// An output that fails is reported by its name.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_reported() {

@@ -34,7 +34,7 @@ fn command(directory: &Directory) -> Command {
     command
 }
 
-/// A monitor that is taken for the port of a guest agent greets, and was said to be no guest agent.
+/// A monitor that is taken for the port of a guest agent greets, and the error showed the greeting.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_monitor_is_not_a_guest_agent() {

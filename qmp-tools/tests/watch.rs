@@ -245,7 +245,7 @@ fn a_launched_machine_is_started_with_the_usual_signals() {
     assert_eq!(terminal.end(), Some(0));
 }
 
-/// What is typed after `q`, while a QEMU takes its time to end, is for the next program.
+/// Keys that are typed after `q`, while a QEMU takes its time to end, is for the next program.
 #[test]
 #[cfg(target_os = "linux")]
 fn keys_after_the_end_are_left() {

@@ -149,7 +149,7 @@ fn run(arguments: &Arguments) -> Result<ProxyEnd, Box<dyn StdError>> {
     Ok(end)
 }
 
-/// What the main thread waits for.
+/// The news that the main thread waits for.
 enum News {
     /// The attempt to connect has ended.
     Connected(Result<Proxy, Error>),
