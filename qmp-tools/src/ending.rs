@@ -18,7 +18,10 @@ use signal_hook::{SigId, flag};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The number of times that this program may be continued in the background before it ceases to stop there.
-const ATTEMPTS: usize = 1000;
+const ATTEMPTS: usize = 100;
+
+/// The time in which a signal that has arrived is handled.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Handlers of the signals that end a program, as long as this exists. A child process gets none of them,
 /// as it would if the signals were blocked. A signal that was ignored when the program was started stays
@@ -100,9 +103,11 @@ impl Ending {
             if !is_in_background() || self.received().is_some() {
                 break;
             }
-            let _ = kill_current_process_group(rustix::process::Signal::TTOU);
-            // Another thread may be the first to stop.
-            std::thread::sleep(Duration::from_millis(1));
+            // Another thread may be about to handle a signal that has arrived already, or stop first.
+            std::thread::sleep(MOMENT);
+            if self.received().is_none() {
+                let _ = kill_current_process_group(rustix::process::Signal::TTOU);
+            }
         }
         self.received().is_none()
     }

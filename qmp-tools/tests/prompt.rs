@@ -226,7 +226,15 @@ fn control_c_ends_a_wait() {
     terminal.expect("\"late\": 1");
     terminal.expect_prompt();
     terminal.press("query-status\r");
-    assert_eq!(machine.command()["execute"], "query-status");
+    let status = machine.command();
+    assert_eq!(status["execute"], "query-status");
+    machine.reply(&status, "{}");
+    terminal.expect_prompt();
+    // An event has no reply that would be shown later.
+    terminal.press("wait RESUME\r");
+    terminal.expect("(waiting for `wait RESUME`");
+    terminal.press("\x03");
+    terminal.expect("no longer waiting for RESUME\n");
 }
 
 /// Lines that were completed while a command waited are executed after it; text remains text.

@@ -361,6 +361,33 @@ fn the_exit_status_says_what_went_wrong() {
     record("query-status").failed(3);
 }
 
+/// A recording that lasts until an interrupt ends with it as it should, and is no failure.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_interrupt_ends_a_recording() {
+    let directory = Directory::new();
+    let file = directory.path("session.qmp");
+    let mut record = Command::new(QMP);
+    record.args(["record", "-o", &file]).stderr(Stdio::null());
+    let mut record = Process(record.spawn().unwrap());
+    let status = format!("/proc/{}/status", record.0.id());
+    let is_handled = || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let set = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        // SIGTERM is 15.
+        u64::from_str_radix(set, 16).unwrap() >> 14 & 1 == 1
+    };
+    let until = Instant::now() + Duration::from_secs(30);
+    while !is_handled() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = rustix::process::Pid::from_child(&record.0);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(ends(&mut record.0), 0);
+    assert!(run(QMP, &["record", "show", &file]).ok().contains("qmp_capabilities"));
+}
+
 /// An error in the middle of a recording did not say in which one.
 #[test]
 fn a_recording_that_is_damaged_is_named() {

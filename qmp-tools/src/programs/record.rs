@@ -3,13 +3,18 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use qmp_client::recording::{Reader, Recorder, RecordingError};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::shell::status;
 use crate::cli::{StandardOutput, chain, seconds, status_of};
+use crate::ending::heeded;
 use crate::machine::{MachineArgs, Origin};
 use crate::record::output::create;
 use crate::record::relay::{self, Listener};
@@ -216,7 +221,8 @@ impl Record {
         }
         let period = self.period.or((!self.command.is_empty()).then_some(Duration::ZERO));
         let end = period.map(|period| Instant::now() + period);
-        while !is_over {
+        let interrupted = interrupt()?;
+        while !is_over && !interrupted.load(Ordering::Relaxed) {
             let rest = end.map_or(POLL, |end| end.saturating_duration_since(Instant::now()));
             is_over = rest.is_zero() || session.pump(rest.min(POLL))? == Outcome::Lost;
         }
@@ -227,4 +233,14 @@ impl Record {
             finished => finished.map(|()| status).map_err(Box::from),
         }
     }
+}
+
+/// Returns a flag that a signal sets which would end the program. A second one ends it.
+fn interrupt() -> io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::<AtomicBool>::default();
+    for signal in heeded(&[SIGHUP, SIGINT, SIGTERM]) {
+        flag::register_conditional_default(signal, interrupted.clone())?;
+        flag::register(signal, interrupted.clone())?;
+    }
+    Ok(interrupted)
 }

@@ -326,7 +326,10 @@ impl<'p> Seat<'p> {
     fn interrupt(&mut self) -> io::Result<()> {
         let State::Busy { label, interrupted, .. } = &mut self.state else { return Ok(()) };
         *interrupted = true;
-        let text = if self.parts.peer == Peer::Agent && is_agent_statement(label) {
+        // Nothing is answered later; the event is shown in any case.
+        let text = if let Some(event) = label.strip_prefix("wait ") {
+            format!("no longer waiting for {event}")
+        } else if self.parts.peer == Peer::Agent && is_agent_statement(label) {
             format!("no longer waiting for `{label}`, which goes on; its result is not shown")
         } else {
             format!("no longer waiting for `{label}`; its reply is shown when it arrives")
