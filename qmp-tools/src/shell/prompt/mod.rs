@@ -67,6 +67,7 @@ mod tty;
 
 use std::io::{self, Write};
 
+#[cfg(unix)]
 use self::setup::PersonalSession;
 pub use self::setup::{Handles, Setup};
 use super::{Outcome, Session};
