@@ -361,7 +361,7 @@ fn the_exit_status_says_what_went_wrong() {
     record("query-status").failed(3);
 }
 
-/// A recording that lasts until an interrupt ends with it as it should, and is no failure.
+/// A recording that lasts until an interrupt ends with it as it should, and successfully.
 #[test]
 #[cfg(target_os = "linux")]
 fn an_interrupt_ends_a_recording() {

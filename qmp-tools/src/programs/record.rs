@@ -238,7 +238,8 @@ impl Record {
 /// Returns a flag that a signal sets which would end the program. A second one ends it.
 fn interrupt() -> io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::<AtomicBool>::default();
-    for signal in heeded(&[SIGHUP, SIGINT, SIGTERM]) {
+    // `nohup` has a hangup ignored.
+    for signal in heeded(&[SIGHUP]).into_iter().chain([SIGINT, SIGTERM]) {
         flag::register_conditional_default(signal, interrupted.clone())?;
         flag::register(signal, interrupted.clone())?;
     }

@@ -14,11 +14,13 @@ const ENDS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 pub(crate) struct Signals(SigSet);
 
 impl Signals {
-    /// Holds the signals back, on this thread and on those that it spawns from now on. Those that were
-    /// ignored when the program was started stay ignored, as `nohup` wants it.
+    /// Holds the signals back, on this thread and on those that it spawns from now on. A hangup that was
+    /// ignored when the program was started stays ignored, as `nohup` wants it. An interrupt does not: a
+    /// script starts a server in the background so that it is ignored, and ends the server with one.
     pub(crate) fn hold() -> io::Result<Self> {
-        let heeded = crate::ending::heeded(&ENDS.map(|signal| signal as i32));
-        Self::hold_these(ENDS.into_iter().filter(|signal| heeded.contains(&(*signal as i32))))
+        let hangup = Signal::SIGHUP;
+        let is_heeded = !crate::ending::heeded(&[hangup as i32]).is_empty();
+        Self::hold_these(ENDS.into_iter().filter(|signal| *signal != hangup || is_heeded))
     }
 
     /// Does the same as [`hold`](Self::hold), with ignored signals as well, as QEMU does.
