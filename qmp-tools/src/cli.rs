@@ -1,6 +1,7 @@
 //! Arguments and output that all programs share.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -160,6 +161,18 @@ pub fn print(text: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Creates a directory if it does not exist.
+///
+/// # Errors
+/// Returns the system's error; a file in its place is not a directory.
+pub fn create_directory(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path).map_err(|error| match error.kind() {
+        // The system says only that it exists.
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+        _ => error,
+    })
 }
 
 /// Formats an error and its chain of causes on one line. Both can quote files and peers, so that

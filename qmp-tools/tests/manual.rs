@@ -92,6 +92,19 @@ fn paragraphs_of_help_fill_a_terminal_of_any_width() {
     assert!(lines > 50, "{lines}");
 }
 
+/// An error said of a file only that it exists.
+#[test]
+fn a_file_is_not_a_directory() {
+    let directory = Directory::new();
+    let file = directory.write("file", "");
+    for arguments in
+        [&["manual", &*file][..], &["completions", "bash", &file], &["schema", "site", &file]]
+    {
+        let error = run(QMP, arguments).failed(1);
+        assert!(error.contains("file': not a directory"), "{error}");
+    }
+}
+
 #[test]
 fn every_program_has_completions() {
     let directory = Directory::new();

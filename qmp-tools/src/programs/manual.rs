@@ -12,7 +12,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use super::{info, schema, shell};
-use crate::cli::{chain, print};
+use crate::cli::{chain, create_directory, print};
 use crate::terminal::{inline, notice};
 
 /// Write the man pages of all programs
@@ -114,7 +114,7 @@ fn write_pages(directory: &Path, qmp: Command) -> io::Result<()> {
 }
 
 fn create(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory).map_err(|error| named("create", directory, &error))
+    create_directory(directory).map_err(|error| named("create", directory, &error))
 }
 
 fn named(action: &str, path: &Path, error: &io::Error) -> io::Error {

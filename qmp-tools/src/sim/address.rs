@@ -71,6 +71,9 @@ impl FromStr for Endpoint {
         let path = address.contains('/').then(|| Address::Unix(address.into()));
         let address = match (parse(address), path) {
             (Some(address), _) | (None, Some(address)) => address,
+            (None, None) if address.starts_with("tcp:") => {
+                return Err("expected tcp:HOST:PORT, with a port from 0 to 65535".to_owned());
+            }
             (None, None) => {
                 return Err("expected unix:PATH, tcp:HOST:PORT or a path with a slash".to_owned());
             }

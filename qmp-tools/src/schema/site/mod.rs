@@ -20,7 +20,7 @@ use self::html::{code, escape, link, script_string};
 use self::model::{Item, Page, Part, Places};
 use self::page::Renderer;
 use super::{Failure, document, input};
-use crate::cli::TimeoutArgs;
+use crate::cli::{TimeoutArgs, create_directory};
 use crate::reference::Reference;
 use crate::terminal::{inline, notice};
 
@@ -72,7 +72,7 @@ impl Site {
             pages: &pages,
             places: &places,
         };
-        std::fs::create_dir_all(&self.directory)
+        create_directory(&self.directory)
             .map_err(|error| failed("create", &self.directory, &error))?;
         for page in &pages {
             self.write(&page.file, &site.page(page))?;
