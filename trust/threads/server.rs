@@ -660,7 +660,7 @@ fn listen(quits: bool) {
         assert!(vm.server.stop(Duration::MAX));
     }
     serving.join().unwrap();
-    // Whoever still waits is told.
+    // A client that still waits is told.
     drop(listener);
     clients.into_iter().for_each(|thread| thread.join().unwrap());
     vm.finish();

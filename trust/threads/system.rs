@@ -624,7 +624,7 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<&Timespec>) -> rustix::io::Resul
     }
 }
 
-/// What the server has instead of `threads/poller/kept.rs`.
+/// A replacement for `threads/poller/kept.rs`.
 #[derive(Debug)]
 pub struct Poller(Mutex<BTreeMap<u64, (Kind, Option<PollFlags>)>>);
 
@@ -685,7 +685,7 @@ impl Poller {
     }
 }
 
-/// What the server has instead of `socket.rs`.
+/// A replacement for `socket.rs`.
 pub mod socket {
     use super::*;
     use crate::client::Identity;
@@ -756,7 +756,7 @@ pub fn spawn_scoped<'scope, T: Send + 'scope>(
     Ok(scope.spawn(work))
 }
 
-/// What the server has instead of a runtime of tokio.
+/// A replacement for a runtime of tokio.
 #[derive(Clone, Debug)]
 pub struct Handle;
 
@@ -770,7 +770,7 @@ impl Handle {
     }
 }
 
-/// What the server has instead of `tokio/watched.rs`.
+/// A replacement for `tokio/watched.rs`.
 #[derive(Debug)]
 pub(crate) struct Watched(Arc<OwnedFd>);
 
