@@ -159,23 +159,16 @@ impl Client {
 }
 
 /// Creates a client of a socket that has just been opened, after attempts since `begin`, and spawns its
-/// driver. As this is neither generic nor `async`, this crate contains the drivers of sockets, and a program
-/// that connects to an address does not compile them.
+/// driver. As this is neither generic nor `async`, this crate contains the driver, and a program that
+/// connects to an address does not compile it. A driver of one type serves both kinds of sockets.
 fn spawn_over(socket: Socket, options: &Options, begin: Instant) -> Connecting {
-    match socket {
+    let stream = Stream::<TcpStream>(match socket {
         #[cfg(unix)]
-        Socket::Unix(stream) => spawn_since(stream, options, begin),
-        Socket::Tcp(stream) => spawn_since(stream, options, begin),
-    }
-}
-
-fn spawn_since<S>(stream: S, options: &Options, begin: Instant) -> Connecting
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+        Socket::Unix(stream) => Halves::of_unix(stream),
+        Socket::Tcp(stream) => Halves::of_tcp(stream),
+    });
     let begin = options.greeting_begin(begin, <Clock as runtime::Clock>::now());
-    let (connecting, driver) =
-        nonblocking::start(Stream::new(stream), Clock::default(), options, begin);
+    let (connecting, driver) = nonblocking::start(stream, Clock::default(), options, begin);
     ::tokio::spawn(driver);
     connecting
 }
@@ -297,17 +290,28 @@ enum Halves<S> {
     Other(Option<S>),
 }
 
+impl<S> Halves<S> {
+    #[cfg(unix)]
+    fn of_unix(socket: UnixStream) -> Self {
+        let (read, write) = socket.into_split();
+        Self::Unix(read, Arc::new(write))
+    }
+
+    fn of_tcp(socket: TcpStream) -> Self {
+        let (read, write) = socket.into_split();
+        Self::Tcp(read, Arc::new(write))
+    }
+}
+
 impl<S: 'static> Stream<S> {
     fn new(stream: S) -> Self {
         let mut stream = Some(stream);
         #[cfg(unix)]
         if let Some(socket) = take_as::<UnixStream, S>(&mut stream) {
-            let (read, write) = socket.into_split();
-            return Self(Halves::Unix(read, Arc::new(write)));
+            return Self(Halves::of_unix(socket));
         }
         if let Some(socket) = take_as::<TcpStream, S>(&mut stream) {
-            let (read, write) = socket.into_split();
-            return Self(Halves::Tcp(read, Arc::new(write)));
+            return Self(Halves::of_tcp(socket));
         }
         Self(Halves::Other(stream))
     }
