@@ -23,8 +23,12 @@ pub struct Excerpt<'a, T: ?Sized>(pub &'a T, pub usize);
 
 impl<T: fmt::Display + ?Sized> fmt::Display for Excerpt<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        limited(f, self.1, |out| write!(out, "{}", self.0))
+        excerpt(f, self.1, format_args!("{}", self.0))
     }
+}
+
+fn excerpt(f: &mut fmt::Formatter<'_>, longest: usize, of: fmt::Arguments<'_>) -> fmt::Result {
+    limited(f, longest, |out| out.write_fmt(of))
 }
 
 impl Printable<'_> {
@@ -124,10 +128,22 @@ impl Write for PrintableWriter<'_> {
 /// A program prints this if its `main` returns the error, or if it unwraps it. Derived `Debug` would be
 /// harder to read, and far more code, for all errors that may be the cause of another.
 #[doc(hidden)]
-pub fn debug_error(
+#[inline]
+pub fn debug_error<E: Error>(
     f: &mut fmt::Formatter<'_>,
     name: &str,
-    error: &(dyn Error + 'static),
+    error: &E,
+    details: fmt::Arguments<'_>,
+) -> fmt::Result {
+    // Not as `dyn Error`: each crate that makes one of an error has a table of its methods.
+    debug_parts(f, name, format_args!("{}", *error), error.source(), details)
+}
+
+fn debug_parts(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    error: fmt::Arguments<'_>,
+    source: Option<&(dyn Error + 'static)>,
     details: fmt::Arguments<'_>,
 ) -> fmt::Result {
     const LONGEST: usize = 2048;
@@ -135,9 +151,9 @@ pub fn debug_error(
     const AROUND: usize = 160;
     // There may be a cycle.
     const MOST: usize = 16;
-    let causes = || std::iter::successors(error.source(), |&error| error.source()).take(MOST);
+    let causes = || std::iter::successors(source, |&error| error.source()).take(MOST);
     let share = (LONGEST - AROUND) / (1 + causes().count()) - ": …".len();
-    write!(f, "{name}({}{}", Excerpt(error, share), Excerpt(&details, AROUND / 2))?;
+    write!(f, "{name}({}{}", Excerpt(&error, share), Excerpt(&details, AROUND / 2))?;
     for cause in causes() {
         write!(f, ": {}", Excerpt(cause, share))?;
     }
