@@ -19,16 +19,59 @@ use crate::{json, names};
 #[derive(Debug)]
 pub struct Source<'m, 'de, A> {
     map: &'m mut A,
-    kept: Option<&'m mut Kept>,
+    kept: Option<&'m mut (dyn Keep + 'static)>,
     lifetime: PhantomData<&'de ()>,
 }
 
 /// Members that came before the discriminator.
+//
+// A trait, so that only programs that read a union contain what is done with values of any type.
+trait Keep: fmt::Debug {
+    /// Adds members, the first to arrive first.
+    fn add(&mut self, members: Vec<(String, Value)>);
+
+    /// Goes on to the next member, and returns its name.
+    fn advance(&mut self) -> Option<&str>;
+
+    /// Takes the current member, with its value as text.
+    fn take_text(&mut self) -> Option<(String, String)>;
+
+    /// Takes the value of the current member.
+    fn take_value(&mut self) -> Option<Value>;
+
+    /// Drops the current member, and returns whether there was one.
+    fn skip(&mut self) -> bool;
+}
+
 #[derive(Debug, Default)]
 struct Kept {
     current: Option<(String, Value)>,
     /// Those still to be read, the first to arrive last.
     rest: Vec<(String, Value)>,
+}
+
+impl Keep for Kept {
+    fn add(&mut self, mut members: Vec<(String, Value)>) {
+        members.reverse();
+        self.rest.append(&mut members);
+    }
+
+    fn advance(&mut self) -> Option<&str> {
+        let (name, _) = self.current.insert(self.rest.pop()?);
+        Some(name)
+    }
+
+    fn take_text(&mut self) -> Option<(String, String)> {
+        self.current.take().map(|(name, value)| (name, text_of(&value)))
+    }
+
+    fn take_value(&mut self) -> Option<Value> {
+        self.current.take().map(|(_, value)| value)
+    }
+
+    fn skip(&mut self) -> bool {
+        self.current.take().is_some()
+    }
 }
 
 impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
@@ -50,10 +93,10 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     /// whatever the format is.
     #[cold]
     fn kept_value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
-        match self.take_kept() {
+        match self.kept.as_mut().and_then(|kept| kept.take_text()) {
             None => self.map.next_value(),
             // As text, so that a program contains one function that reads a `T`.
-            Some((name, value)) => json::from_str(&text_of(&value)).map_err(|error| {
+            Some((name, text)) => json::from_str(&text).map_err(|error| {
                 // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
@@ -62,14 +105,10 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
 
     /// Reads the value of a member that no table lists. One that was kept stays as it is.
     fn unlisted(&mut self) -> Result<Value, A::Error> {
-        match self.take_kept() {
+        match self.kept.as_mut().and_then(|kept| kept.take_value()) {
             None => self.map.next_value::<Unlisted>().map(|unlisted| unlisted.value),
-            Some((_, value)) => Ok(value),
+            Some(value) => Ok(value),
         }
-    }
-
-    fn take_kept(&mut self) -> Option<(String, Value)> {
-        self.kept.as_mut()?.current.take()
     }
 
     /// Reads the value of the current member into its slot.
@@ -83,10 +122,10 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
 
     /// Skips the value of the current member.
     pub(super) fn skip(&mut self) -> Result<(), A::Error> {
-        match self.take_kept() {
-            None => self.map.next_value::<IgnoredAny>().map(|_| ()),
-            Some(_) => Ok(()),
+        if self.kept.as_mut().is_some_and(|kept| kept.skip()) {
+            return Ok(());
         }
+        self.map.next_value::<IgnoredAny>().map(|_| ())
     }
 }
 
@@ -282,14 +321,13 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         &mut self,
         names: &'static [&'static str],
         slots: &mut dyn Slots<'de, A>,
-        mut earlier: Vec<(String, Value)>,
+        earlier: Vec<(String, Value)>,
         read: impl FnOnce(&mut Members<'_, 'de, A>) -> Result<T, A::Error>,
     ) -> Result<T, A::Error> {
         let mut late = None;
         let mut kept = self.source.kept.as_deref_mut();
         if !earlier.is_empty() {
-            earlier.reverse();
-            kept.get_or_insert_with(|| late.insert(Kept::default())).rest.append(&mut earlier);
+            kept.get_or_insert_with(|| late.insert(Kept::default())).add(earlier);
         }
         let mut base = Base {
             names,
@@ -314,16 +352,9 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         loop {
             let key =
                 Key { names, outer: self.outer.as_deref(), unlisted: unlisted.as_deref_mut() };
-            let found = match &mut self.source.kept {
+            let found = match self.source.kept.as_mut().and_then(|kept| kept.advance()) {
                 None => self.source.map.next_key_seed(key)?,
-                Some(kept) => match kept.rest.pop() {
-                    None => self.source.map.next_key_seed(key)?,
-                    Some(member) => {
-                        let found = key.find(&member.0);
-                        kept.current = Some(member);
-                        Some(found)
-                    }
-                },
+                Some(name) => Some(key.find(name)),
             };
             match found {
                 None => return Ok(None),
