@@ -246,7 +246,7 @@ impl<R: Request> Call<R> {
         let (handle, within) = (self.0.handle.clone(), self.0.within);
         let name = self.0.request.name();
         let abandoned = undo.clone();
-        let parting = Parting::Undo(UndoCommand::new(move |result| {
+        let parting = Parting::undo(UndoCommand::new(move |result| {
             let decoded =
                 result.map(|value| decode_reply(|| name.clone(), value).map_err(Error::from));
             let command = match decoded {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use qmp_protocol::{CallId, Connection, EncodedRequest, Timeout, WaitedFor, deadlines, sooner};
 use serde_json::value::RawValue;
 
+use super::shared::Handle;
 use crate::error::Error;
 use crate::options::Options;
 
@@ -18,10 +19,33 @@ use crate::options::Options;
 pub(super) enum Parting {
     /// A queued command is not sent; of one that was sent, the reply is dropped.
     Abandon,
+    /// The call becomes a detached one.
+    Detach(Detach),
+}
+
+impl Parting {
     /// The command is executed anyway.
-    Finish,
+    pub(super) fn finish() -> Self {
+        Self::Detach(Detach { undo: None, detach: Handle::detach })
+    }
+
     /// A queued command is not sent; one that was sent is undone when it is answered.
-    Undo(Undo),
+    pub(super) fn undo(undo: Undo) -> Self {
+        Self::Detach(Detach { undo: Some(undo), detach: Handle::detach })
+    }
+}
+
+/// How a call becomes a detached one.
+#[derive(Debug)]
+pub(super) struct Detach {
+    undo: Option<Undo>,
+    detach: fn(&Handle, CallId, &str, Option<Duration>, Option<Undo>),
+}
+
+impl Detach {
+    pub(super) fn call(self, handle: &Handle, id: CallId, name: &str, within: Option<Duration>) {
+        (self.detach)(handle, id, name, within, self.undo);
+    }
 }
 
 /// Decides which command undoes another one, given that one's result.
@@ -63,9 +87,32 @@ pub(super) struct Detached {
     /// The commands of guards that exist: if the driver is dropped first, they cannot execute them.
     guards: Vec<(GuardId, EncodedRequest, Option<Duration>)>,
     next_guard: u64,
+    /// `None` if there has never been any call or guard.
+    handling: Option<&'static Handling>,
     now: fn() -> Instant,
     /// The longest that the options allow a call to take.
     longest: Duration,
+}
+
+/// The functions that handle detached calls and guards. The first of these sets them, so that a program
+/// that has none does not contain them.
+#[derive(Debug)]
+struct Handling {
+    answer: fn(&mut Detached, CallId, Result<&RawValue, qmp_protocol::Error>),
+    follow_up: fn(&mut Detached, &mut Connection),
+    expire: fn(&mut Detached, Instant, &mut Connection),
+    finish_guards: fn(&mut Detached, &mut Connection),
+    send_now: fn(&Detached, &mut Connection),
+}
+
+impl Handling {
+    const ALL: &'static Self = &Self {
+        answer: Detached::answer,
+        follow_up: Detached::submit_undoing,
+        expire: Detached::expire_calls,
+        finish_guards: Detached::submit_guards,
+        send_now: Detached::send_queued,
+    };
 }
 
 #[derive(Debug)]
@@ -83,7 +130,7 @@ impl Detached {
     pub(super) fn new(options: &Options, now: fn() -> Instant) -> Self {
         let longest = options.calls_within.unwrap_or(Duration::MAX);
         let (calls, undoing, spent, guards) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { calls, undoing, spent, guards, next_guard: 0, now, longest }
+        Self { calls, undoing, spent, guards, next_guard: 0, handling: None, now, longest }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,6 +166,7 @@ impl Detached {
     ) -> GuardId {
         let id = GuardId(self.next_guard);
         self.next_guard += 1;
+        self.handling = Some(Handling::ALL);
         self.guards.push((id, command, within));
         id
     }
@@ -131,8 +179,13 @@ impl Detached {
     }
 
     /// Executes the commands of all guards that exist, the youngest first.
-    #[inline]
     pub(super) fn finish_guards(&mut self, connection: &mut Connection) {
+        if let Some(handling) = self.handling {
+            (handling.finish_guards)(self, connection);
+        }
+    }
+
+    fn submit_guards(&mut self, connection: &mut Connection) {
         for (_, command, within) in std::mem::take(&mut self.guards).into_iter().rev() {
             self.submit(&command, within, connection);
         }
@@ -148,6 +201,7 @@ impl Detached {
     ) {
         let limit = within.unwrap_or_else(|| deadlines::recommended(name).min(self.longest));
         let until = (self.now)().checked_add(limit);
+        self.handling = Some(Handling::ALL);
         self.calls.push(DetachedCall { id, until, within, undo });
     }
 
@@ -164,8 +218,13 @@ impl Detached {
     }
 
     /// Handles the reply to a detached call, or to one that was abandoned.
-    #[inline]
     pub(super) fn answered(&mut self, id: CallId, result: Result<&RawValue, qmp_protocol::Error>) {
+        if let Some(handling) = self.handling {
+            (handling.answer)(self, id, result);
+        }
+    }
+
+    fn answer(&mut self, id: CallId, result: Result<&RawValue, qmp_protocol::Error>) {
         let Some(index) = self.calls.iter().position(|call| call.id == id) else { return };
         let DetachedCall { undo, within, .. } = self.calls.remove(index);
         if let Some(undo) = undo {
@@ -177,19 +236,26 @@ impl Detached {
     }
 
     /// Submits the commands that undo what has been answered.
-    #[inline]
     pub(super) fn follow_up(&mut self, connection: &mut Connection) {
-        if self.undoing.is_empty() {
-            return;
+        if let (Some(handling), false) = (self.handling, self.undoing.is_empty()) {
+            (handling.follow_up)(self, connection);
         }
+    }
+
+    fn submit_undoing(&mut self, connection: &mut Connection) {
         for (command, within) in std::mem::take(&mut self.undoing) {
             self.submit(&command, within, connection);
         }
     }
 
     /// Sends what is queued: nothing more will be answered.
-    #[inline]
     pub(super) fn send_now(&self, connection: &mut Connection) {
+        if let Some(handling) = self.handling {
+            (handling.send_now)(self, connection);
+        }
+    }
+
+    fn send_queued(&self, connection: &mut Connection) {
         connection.send_now(|id| self.calls.iter().any(|call| call.id == id));
     }
 
@@ -200,8 +266,13 @@ impl Detached {
     }
 
     /// Gives up calls that have not been answered in time.
-    #[inline]
     pub(super) fn expire(&mut self, now: Instant, connection: &mut Connection) {
+        if let Some(handling) = self.handling {
+            (handling.expire)(self, now, connection);
+        }
+    }
+
+    fn expire_calls(&mut self, now: Instant, connection: &mut Connection) {
         let mut late = Vec::new();
         for call in std::mem::take(&mut self.calls) {
             let is_late = call.until.is_some_and(|at| at <= now);

@@ -10,7 +10,7 @@ use qmp_protocol::{
 use qmp_types::Greeting;
 use serde_json::value::RawValue;
 
-use super::detached::{Detached, GuardId, Parting};
+use super::detached::{Detached, GuardId, Undo};
 use super::direct::Direct;
 use super::ends::EndWaiters;
 use crate::error::{Error, Result, handshake_error};
@@ -379,43 +379,51 @@ impl Handle {
         });
     }
 
-    /// Handles a call whose future is dropped before it was answered.
-    pub(super) fn part(&self, id: CallId, name: &str, within: Option<Duration>, parting: Parting) {
+    /// Gives up a call whose future is dropped before it was answered.
+    pub(super) fn abandon(&self, id: CallId) {
         let now = self.now();
-        if let Parting::Abandon = parting {
-            let (waiter, driver) = {
-                let mut state = self.lock();
-                state.connection.abandon(id, now);
-                // A guest agent may have to be synchronized with.
-                let quiet = state.connection.output().is_empty();
-                let driver = if quiet { None } else { state.driver.take() };
-                (state.inbox.waiters.remove(id), driver)
-            };
-            driver.into_iter().for_each(Waker::wake);
-            return drop(waiter);
-        }
+        let (waiter, driver) = {
+            let mut state = self.lock();
+            state.connection.abandon(id, now);
+            // A guest agent may have to be synchronized with.
+            let quiet = state.connection.output().is_empty();
+            let driver = if quiet { None } else { state.driver.take() };
+            (state.inbox.waiters.remove(id), driver)
+        };
+        driver.into_iter().for_each(Waker::wake);
+        drop(waiter);
+    }
+
+    /// Finishes or undoes a call whose future is dropped before it was answered.
+    pub(super) fn detach(
+        &self,
+        id: CallId,
+        name: &str,
+        within: Option<Duration>,
+        undo: Option<Undo>,
+    ) {
+        let now = self.now();
         let remains = self.change(|state| {
             let (waker, answer) = state.inbox.waiters.remove(id).unwrap_or_default();
             let State { detached, connection, .. } = state;
             let mut unused = None;
-            match (parting, answer) {
-                (Parting::Undo(undo), Some(answer)) => {
+            match (undo, answer) {
+                (Some(undo), Some(answer)) => {
                     let answer = answer.map_err(Error::from);
                     if let Some(command) = undo.command(answer.as_deref()) {
                         detached.submit(&command, within, connection);
                     }
                     unused = Some(undo);
                 }
-                (Parting::Undo(undo), None) if connection.is_in_flight(id) => {
+                (Some(undo), None) if connection.is_in_flight(id) => {
                     detached.take_over(id, name, within, Some(undo));
                 }
-                (Parting::Finish, None) => detached.take_over(id, name, within, None),
-                (Parting::Finish, Some(_)) => {}
-                (Parting::Undo(undo), None) => {
+                (None, None) => detached.take_over(id, name, within, None),
+                (None, Some(_)) => {}
+                (Some(undo), None) => {
                     connection.abandon(id, now);
                     unused = Some(undo);
                 }
-                (Parting::Abandon, _) => connection.abandon(id, now),
             }
             (waker, unused)
         });

@@ -79,8 +79,10 @@ impl Drop for Decoding<'_> {
 impl Drop for Submitted {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            let parting = std::mem::replace(&mut self.parting, Parting::Abandon);
-            self.handle.part(id, &self.name, self.within, parting);
+            match std::mem::replace(&mut self.parting, Parting::Abandon) {
+                Parting::Abandon => self.handle.abandon(id),
+                Parting::Detach(detach) => detach.call(&self.handle, id, &self.name, self.within),
+            }
         }
     }
 }

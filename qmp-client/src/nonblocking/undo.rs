@@ -75,7 +75,7 @@ impl<U: Request> Undo<U> {
         let draft = Draft::new(self.handle.clone(), command, self.within);
         // From here on, the reply's parting takes the guard's place.
         self.handle.remove_guard(guard);
-        Reply::new(draft, Parting::Finish).await.map(Some)
+        Reply::new(draft, Parting::finish()).await.map(Some)
     }
 
     /// Cancels the guard: the undo command is not executed.
