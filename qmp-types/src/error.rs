@@ -89,9 +89,8 @@ impl QmpError {
             part => format!("{part}…"),
         });
         if is_object {
-            let is_read = [(class.is_some(), "class"), (has_desc, "desc")];
-            let read = is_read.into_iter().filter_map(|(is, name)| is.then_some(name));
-            error.rest = OtherMembers::of(text, &read.collect::<Vec<_>>());
+            let read = [class.is_some().then_some("class"), has_desc.then_some("desc")];
+            error.rest = OtherMembers::of(text, &read);
         }
         if let Some(class) = class {
             error.class = enumeration::parse(beginning(&class));
@@ -105,8 +104,10 @@ const LONGEST: usize = 64 << 10;
 
 /// Returns the beginning of a text, which is all of it if it is not too long.
 fn beginning(text: &str) -> &str {
-    let end = text.len().min(LONGEST);
-    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     &text[..end]
 }
 

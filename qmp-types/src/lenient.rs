@@ -55,6 +55,9 @@ pub(crate) struct Decimal<'t> {
     exponent: i64,
 }
 
+/// An exponent that is far beyond all limits.
+const FARTHEST: i64 = 1 << 31;
+
 impl<'t> Decimal<'t> {
     /// Reads a number as JSON has it.
     pub(crate) fn read(text: &'t str) -> Option<Self> {
@@ -65,12 +68,11 @@ impl<'t> Decimal<'t> {
             Some(text) => (true, text),
             None => (false, text),
         };
-        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let parts = text.split_once('e').or_else(|| text.split_once('E'));
+        let (digits, exponent) = parts.unwrap_or((text, "0"));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        // One that does not fit is far beyond all limits.
-        let farthest =
-            if exponent.starts_with('-') { i64::from(i32::MIN) } else { i32::MAX.into() };
-        let exponent = exponent.parse::<i32>().map_or(farthest, i64::from);
+        let farthest = if exponent.starts_with('-') { -FARTHEST } else { FARTHEST };
+        let exponent = exponent.parse().unwrap_or(farthest).clamp(-FARTHEST, FARTHEST);
         Some(Self { is_negative, whole, fraction, exponent })
     }
 

@@ -52,23 +52,20 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut greeting, mut value, mut error, mut event) = (None, None, None, None);
-        let (mut id, mut data, mut timestamp) = (None, None, Timestamp::UNKNOWN);
+        // As texts, of which nothing has to be dropped wherever an error occurs.
+        let mut greeting: Option<&RawValue> = None;
+        let mut error: Option<&RawValue> = None;
+        let mut timestamp: Option<&RawValue> = None;
+        let (mut value, mut event, mut id, mut data) = (None, None, None, None);
         while let Some(key) = map.next_key::<MessageKey>()? {
             match key {
-                MessageKey::Qmp => {
-                    greeting = Some(Greeting::from_text(map.next_value::<&RawValue>()?.get()))
-                }
+                MessageKey::Qmp => greeting = Some(map.next_value()?),
                 MessageKey::Return => value = Some(map.next_value()?),
-                MessageKey::Error => {
-                    error = Some(QmpError::from_text(map.next_value::<&RawValue>()?.get()))
-                }
+                MessageKey::Error => error = Some(map.next_value()?),
                 MessageKey::Event => event = Some(map.next_value()?),
                 MessageKey::Id => id = Some(map.next_value()?),
                 MessageKey::Data => data = Some(map.next_value()?),
-                MessageKey::Timestamp => {
-                    timestamp = Timestamp::from_text(map.next_value::<&RawValue>()?.get())
-                }
+                MessageKey::Timestamp => timestamp = Some(map.next_value()?),
                 MessageKey::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -76,9 +73,17 @@ impl<'de> Visitor<'de> for MessageVisitor {
         }
         match (value, error, event, greeting) {
             (Some(value), None, None, None) => Ok(ServerMessage::Return { id, value }),
-            (None, Some(error), None, None) => Ok(ServerMessage::Error { id, error }),
-            (None, None, Some(name), None) => Ok(ServerMessage::Event { name, data, timestamp }),
-            (None, None, None, Some(greeting)) => Ok(ServerMessage::Greeting(greeting)),
+            (None, Some(error), None, None) => {
+                Ok(ServerMessage::Error { id, error: QmpError::from_text(error.get()) })
+            }
+            (None, None, Some(name), None) => {
+                let timestamp = timestamp.map(|text| Timestamp::from_text(text.get()));
+                let timestamp = timestamp.unwrap_or(Timestamp::UNKNOWN);
+                Ok(ServerMessage::Event { name, data, timestamp })
+            }
+            (None, None, None, Some(greeting)) => {
+                Ok(ServerMessage::Greeting(Greeting::from_text(greeting.get())))
+            }
             (None, None, None, None) => Err(A::Error::custom(
                 "the message has none of the keys `return`, `error`, `event` and `QMP`",
             )),

@@ -30,17 +30,17 @@ pub struct OtherMembers {
 
 impl OtherMembers {
     /// Keeps the members of an object in a text that has been checked, without those of these names.
-    pub(crate) fn of(object: &str, without: &[&str]) -> Self {
+    pub(crate) fn of(object: &str, without: &[Option<&str>]) -> Self {
         if object.len() > LONGEST {
             return Self::default();
         }
         Self::in_any(object, without)
     }
 
-    fn in_any(object: &str, without: &[&str]) -> Self {
+    fn in_any(object: &str, without: &[Option<&str>]) -> Self {
         let mut text = String::new();
         json::members(object, &mut |member| {
-            if !without.iter().any(|name| json::is_text(member.name, name)) {
+            if !without.iter().flatten().any(|name| json::is_text(member.name, name)) {
                 text.push(if text.is_empty() { '{' } else { ',' });
                 text.push_str(member.text);
             }
@@ -88,7 +88,7 @@ impl OtherMembers {
     /// from a map.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let name = name.into();
-        let others = Self::in_any(self.text(), &[&name]);
+        let others = Self::in_any(self.text(), &[Some(&name)]);
         let added = Self::from(Map::from_iter([(name, value.into())]));
         *self = match others.text.strip_suffix('}') {
             Some(others) => Self { text: format!("{others},{}", &added.text[1..]).into() },
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn members_are_kept_as_they_are_written() {
-        let others = OtherMembers::of(OBJECT, &["class"]);
+        let others = OtherMembers::of(OBJECT, &[Some("class")]);
         assert_eq!(others.text(), r#"{"a" : 1,"b": {"class": [2, "}"]},"a": "last"}"#);
         assert_eq!(others.get("a"), Some(json!("last")));
         assert_eq!(others.get("b"), Some(json!({"class": [2, "}"]})));
         assert_eq!(others.get("class"), None);
-        let none = OtherMembers::of(OBJECT, &["a", "b", "class"]);
+        let none = OtherMembers::of(OBJECT, &["a", "b", "class"].map(Some));
         assert!(none.is_empty() && none.to_map().is_empty() && none.get("a").is_none());
         assert_eq!(none.text(), "{}");
     }

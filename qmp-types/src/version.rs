@@ -113,14 +113,13 @@ impl Version {
         let package = json::member(text, "package").and_then(json::string);
         let qemu = json::member(text, "qemu");
         let version = qemu.map_or(VersionTriple::UNKNOWN, VersionTriple::from_text);
-        let is_written = [
-            (package.is_some(), "package"),
-            (qemu.is_some_and(|text| is_exactly(text, version)), "qemu"),
+        let written = [
+            package.is_some().then_some("package"),
+            qemu.is_some_and(|text| is_exactly(text, version)).then_some("qemu"),
         ];
-        let written = is_written.into_iter().filter_map(|(is, name)| is.then_some(name));
         Self {
             qemu: version,
-            rest: OtherMembers::of(text, &written.collect::<Vec<_>>()),
+            rest: OtherMembers::of(text, &written),
             package: package.unwrap_or_default().into(),
         }
     }
@@ -149,7 +148,7 @@ fn is_exactly(text: &str, version: VersionTriple) -> bool {
     }
     let VersionTriple { major, minor, micro } = version;
     text.starts_with('{')
-        && OtherMembers::of(text, &MEMBERS).is_empty()
+        && OtherMembers::of(text, &MEMBERS.map(Some)).is_empty()
         && MEMBERS.into_iter().zip([major, minor, micro]).all(|(name, number)| {
             json::member(text, name).and_then(|text| text.parse().ok()) == Some(number)
         })

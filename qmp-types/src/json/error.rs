@@ -21,6 +21,12 @@ struct Details {
 }
 
 impl JsonError {
+    #[cold]
+    fn new(reason: fmt::Arguments<'_>) -> Self {
+        let reason = Excerpt(&reason, LONGEST).to_string();
+        Self(Box::new(Details { reason, offset: None }))
+    }
+
     /// Returns the error with an offset, unless it has one already.
     #[cold]
     pub(super) fn at(mut self, offset: usize) -> Self {
@@ -58,8 +64,7 @@ impl std::error::Error for JsonError {}
 impl serde::de::Error for JsonError {
     #[cold]
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        let reason = Excerpt(&reason, LONGEST).to_string();
-        Self(Box::new(Details { reason, offset: None }))
+        Self::new(format_args!("{reason}"))
     }
 
     #[cold]

@@ -43,10 +43,12 @@ pub use scan::plain_end;
 /// Reads a whole text as a `T`.
 pub(crate) fn from_str<'de, T: serde::Deserialize<'de>>(text: &'de str) -> error::Result<T> {
     let mut reader = Reader::new(text, Guesses::None);
-    match reader.whole() {
-        // The error may be due to a wrong guess.
-        Err(_) if reader.has_guessed() => Reader::new(text, Guesses::Never).whole(),
-        result => result,
+    loop {
+        match reader.whole() {
+            // The error may be due to a wrong guess.
+            Err(_) if reader.has_guessed() => reader = Reader::new(text, Guesses::Never),
+            result => return result,
+        }
     }
 }
 
@@ -55,10 +57,12 @@ pub(crate) fn from_checked<'de, T: serde::Deserialize<'de>>(
     text: &'de RawValue,
 ) -> error::Result<T> {
     let mut reader = Reader::of_checked(text, Guesses::None);
-    match reader.whole() {
-        // The error may be due to a wrong guess.
-        Err(_) if reader.has_guessed() => Reader::of_checked(text, Guesses::Never).whole(),
-        result => result,
+    loop {
+        match reader.whole() {
+            // The error may be due to a wrong guess.
+            Err(_) if reader.has_guessed() => reader = Reader::of_checked(text, Guesses::Never),
+            result => return result,
+        }
     }
 }
 

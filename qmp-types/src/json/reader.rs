@@ -77,9 +77,14 @@ impl<'de> Reader<'de> {
     pub(super) fn whole<T: serde::Deserialize<'de>>(&mut self) -> Result<T> {
         let value = T::deserialize(&mut *self);
         let value = self.located(value)?;
+        self.check_end()?;
+        Ok(value)
+    }
+
+    fn check_end(&mut self) -> Result<()> {
         match self.peek() {
             _ if self.is_lost() => Err(self.error("an error in a value was ignored by its type")),
-            None => Ok(value),
+            None => Ok(()),
             Some(_) => Err(self.error("trailing characters after the value")),
         }
     }

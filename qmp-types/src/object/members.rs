@@ -74,6 +74,12 @@ impl Keep for Kept {
     }
 }
 
+/// Returns the error of a member that was read before its type was known, and whose position is forgotten.
+#[cold]
+fn in_member<E: serde::de::Error>(name: &str, error: &json::JsonError) -> E {
+    E::custom(format_args!("{error} (in member `{name}`)"))
+}
+
 impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     #[inline]
     fn value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
@@ -96,10 +102,7 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
         match self.kept.as_mut().and_then(|kept| kept.take_text()) {
             None => self.map.next_value(),
             // As text, so that a program contains one function that reads a `T`.
-            Some((name, text)) => json::from_str(&text).map_err(|error| {
-                // The value was read before its type was known, and its position is forgotten.
-                A::Error::custom(format_args!("{error} (in member `{name}`)"))
-            }),
+            Some((name, text)) => json::from_str(&text).map_err(|error| in_member(&name, &error)),
         }
     }
 
