@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::borrowed::Borrowed;
 use crate::error::QmpError;
 use crate::greeting::Greeting;
 use crate::timestamp::Timestamp;
@@ -62,7 +63,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 MessageKey::Qmp => greeting = Some(map.next_value()?),
                 MessageKey::Return => value = Some(map.next_value()?),
                 MessageKey::Error => error = Some(map.next_value()?),
-                MessageKey::Event => event = Some(map.next_value()?),
+                MessageKey::Event => event = Some(map.next_value::<Borrowed<'de>>()?),
                 MessageKey::Id => id = Some(map.next_value()?),
                 MessageKey::Data => data = Some(map.next_value()?),
                 MessageKey::Timestamp => timestamp = Some(map.next_value()?),
@@ -76,7 +77,8 @@ impl<'de> Visitor<'de> for MessageVisitor {
             (None, Some(error), None, None) => {
                 Ok(ServerMessage::Error { id, error: QmpError::from_text(error.get()) })
             }
-            (None, None, Some(name), None) => {
+            (None, None, Some(Borrowed(name)), None) => {
+                let name = name.into_owned();
                 let timestamp = timestamp.map(|text| Timestamp::from_text(text.get()));
                 let timestamp = timestamp.unwrap_or(Timestamp::UNKNOWN);
                 Ok(ServerMessage::Event { name, data, timestamp })

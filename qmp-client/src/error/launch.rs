@@ -136,7 +136,7 @@ impl fmt::Display for LaunchError {
         let (Self::NotStarted { program, .. }
         | Self::Exited { program, .. }
         | Self::NotReady { program, .. }) = self;
-        let program = Excerpt(program, 300);
+        let program = Excerpt(&**program, 300);
         match self {
             Self::NotStarted { .. } => return write!(f, "cannot start {program}"),
             Self::Exited { status, .. } => {

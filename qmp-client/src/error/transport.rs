@@ -58,7 +58,7 @@ impl fmt::Debug for TransportError {
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Excerpt(&self.attempt, 900).fmt(f)
+        Excerpt(&*self.attempt, 900).fmt(f)
     }
 }
 

@@ -94,9 +94,11 @@ impl Inbox {
                 if let Some(result) = self.waiters.answer(id, result, self.budget, woken) {
                     return Some((id, result));
                 }
-                if self.subscriptions.len() > 0 {
+                if let (Some(delivery), 1..) =
+                    (self.subscriptions.delivery(), self.subscriptions.len())
+                {
                     let room = self.room();
-                    self.subscriptions.shrink(room);
+                    (delivery.shrink)(&mut self.subscriptions, room);
                 }
             }
             Incoming::Event { name, data, timestamp } => {

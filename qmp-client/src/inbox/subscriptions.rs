@@ -64,6 +64,8 @@ pub(super) struct Delivery {
     pub(super) push: Push,
     /// Gives them the events that come next in the input.
     pub(super) pass: fn(&mut Inbox, Direct, &mut Input, &mut Vec<Waker>),
+    /// Drops events until all queues together hold at most this many bytes.
+    pub(super) shrink: fn(&mut Subscriptions, room: usize),
 }
 
 type Push =
@@ -105,7 +107,8 @@ impl Subscriptions {
     ) -> SubscriptionId {
         let id = SubscriptionId(self.next);
         self.next += 1;
-        self.delivery = Some(Delivery { push: Self::push, pass: Passing::pass });
+        self.delivery =
+            Some(Delivery { push: Self::push, pass: Passing::pass, shrink: Self::shrink });
         self.subscriptions.push(Subscription {
             id,
             name,
@@ -197,7 +200,7 @@ impl Subscriptions {
     }
 
     /// Drops the oldest events of the largest queues until all together hold at most `room` bytes.
-    pub(crate) fn shrink(&mut self, room: usize) {
+    fn shrink(&mut self, room: usize) {
         while self.held() > room {
             let (mut largest, mut most) = (None, 0);
             for Subscription { events, .. } in &mut self.subscriptions {

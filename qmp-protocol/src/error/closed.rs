@@ -65,7 +65,7 @@ impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.command {
             Some(command) => {
-                let command = Excerpt(command, NAME);
+                let command = Excerpt(&**command, NAME);
                 write!(f, "the connection ended before the reply to `{command}`")
             }
             None => f.write_str("the connection has ended"),

@@ -74,10 +74,14 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.subject {
             Subject::Reply(command) => {
-                write!(f, "the reply to `{}` does not match the schema", Excerpt(command, NAME))
+                write!(f, "the reply to `{}` does not match the schema", Excerpt(&**command, NAME))
             }
             Subject::Event(name) => {
-                write!(f, "the data of event `{}` does not match the schema", Excerpt(name, NAME))
+                write!(
+                    f,
+                    "the data of event `{}` does not match the schema",
+                    Excerpt(&**name, NAME)
+                )
             }
         }
     }

@@ -109,7 +109,7 @@ impl fmt::Display for ProtocolError {
                 f,
                 "the peer is a human monitor (it greeted with `{}`); open a QMP monitor with \
                  `-qmp unix:PATH,server=on,wait=off`",
-                Excerpt(banner, 700)
+                Excerpt(&**banner, 700)
             ),
             Self::NotQmp(_) => f.write_str("the peer is not a QMP server"),
             Self::OtherService { service, .. } => write!(

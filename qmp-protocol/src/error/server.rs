@@ -58,7 +58,7 @@ impl fmt::Debug for ServerError {
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", Excerpt(&self.command, NAME), Printable(&self.error.desc))
+        write!(f, "{} failed: {}", Excerpt(&*self.command, NAME), Printable(&self.error.desc))
     }
 }
 

@@ -116,7 +116,7 @@ impl fmt::Display for Timeout {
         write!(f, "timed out after {} waiting for ", Within(self.within))?;
         match &self.waited_for {
             WaitedFor::Connection(address) => {
-                write!(f, "the connection to {}", Excerpt(address, MOST))
+                write!(f, "the connection to {}", Excerpt(&**address, MOST))
             }
             WaitedFor::Greeting if self.cause.is_some() => f.write_str("the greeting"),
             WaitedFor::Greeting => f.write_str(
@@ -127,15 +127,15 @@ impl fmt::Display for Timeout {
             WaitedFor::Agent => f.write_str(
                 "the guest agent; it may not be running, or another client may be connected",
             ),
-            WaitedFor::Reply(command) => write!(f, "the reply to `{}`", Excerpt(command, NAME)),
+            WaitedFor::Reply(command) => write!(f, "the reply to `{}`", Excerpt(&**command, NAME)),
             WaitedFor::Event { name, command } => {
                 f.write_str(name.unwrap_or("an event"))?;
                 match command {
-                    Some(command) => write!(f, " after `{}`", Excerpt(command, NAME)),
+                    Some(command) => write!(f, " after `{}`", Excerpt(&**command, NAME)),
                     None => Ok(()),
                 }
             }
-            WaitedFor::State(state) => Excerpt(state, MOST).fmt(f),
+            WaitedFor::State(state) => Excerpt(&**state, MOST).fmt(f),
         }
     }
 }
