@@ -249,19 +249,20 @@ pub async fn open_to_child(
     options: &Options,
     try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
 ) -> Result<Socket> {
-    let attempt = async |address: &Address, within| {
-        timeout(within, attempt(address)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
-    };
-    let pause = async |pause: Duration| sleep(pause).await;
-    runtime::connect::<_, Clock>(address, options, attempt, pause, try_wait).await
+    runtime::connect::<_, Clock>(address, options, attempt, sleep, try_wait).await
 }
 
-async fn attempt(address: &Address) -> io::Result<Socket> {
+async fn attempt(address: &Address, within: Duration) -> io::Result<Socket> {
+    // A Unix socket is connected to without waiting.
     #[cfg(unix)]
     if let Some(stream) = endpoint::unix_stream(address)? {
         return UnixStream::from_std(stream).map(Socket::Unix);
     }
     let (host, port) = endpoint::host_and_port(address)?;
+    timeout(within, attempt_tcp(host, port)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn attempt_tcp(host: &str, port: u16) -> io::Result<Socket> {
     let mut last = endpoint::no_address();
     // Not by tokio: a runtime that shuts down would wait until the look-up ends.
     for address in Lookup::new(host, port)?.await? {
