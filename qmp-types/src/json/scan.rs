@@ -40,7 +40,7 @@ pub(super) fn skip_brackets(bytes: &[u8], start: usize) -> Option<usize> {
     loop {
         match bytes.get(at)? {
             b'"' => {
-                at = string_end(bytes, at)?;
+                at = short_string_end(bytes, at)?;
                 continue;
             }
             b'{' | b'[' => depth += 1,
@@ -119,15 +119,20 @@ pub(super) fn skip_value(bytes: &[u8], start: usize) -> Option<usize> {
 }
 
 /// Returns the index after the string that begins at `start`, if it ends.
-#[inline(always)]
 pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let at = plain_end(bytes, start + 1);
-    if bytes.get(at) == Some(&b'"') { Some(at + 1) } else { skip_escapes(bytes, at) }
+    end_of_inside(bytes, start + 1)
 }
 
-/// The slow path of [`string_end`], from the first byte that is not plain.
+/// Like [`string_end`], with a fast path for short strings.
+#[inline(always)]
+fn short_string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let at = plain_end(bytes, start + 1);
+    if bytes.get(at) == Some(&b'"') { Some(at + 1) } else { end_of_inside(bytes, at) }
+}
+
+/// Returns the index after the string that `at` is inside of, if it ends.
 #[inline(never)]
-fn skip_escapes(bytes: &[u8], mut at: usize) -> Option<usize> {
+fn end_of_inside(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at = plain_end_of_long(bytes, at);
         match bytes.get(at)? {
