@@ -224,7 +224,7 @@ impl<'r, 'de> Members<'r, 'de> {
     /// Takes the closing bracket of an object that the visitor has not read to its end.
     #[cold]
     fn finish_early(&mut self) -> Result<()> {
-        match self.next_place()? {
+        match self.any_next_place()? {
             None => Ok(()),
             Some(_) => Err(self.reader.error("more members than expected")),
         }

@@ -201,7 +201,6 @@ impl<'de> Reader<'de> {
 
     /// Takes the string that begins here. Returns what is between its quotes, unless there are
     /// escapes in it.
-    #[inline(always)]
     pub(super) fn string(&mut self) -> Result<Option<&'de str>> {
         match self.plain_string(self.at) {
             Ok(plain) => Ok(Some(plain)),
