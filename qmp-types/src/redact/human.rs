@@ -1,7 +1,7 @@
 //! Lines for the human monitor, whose commands no schema describes.
 
 use super::SECRET;
-use super::quoted::unquote;
+use super::strict::unquote;
 
 /// The member of `human-monitor-command` that has the line.
 pub(super) const LINE: &str = "command-line";

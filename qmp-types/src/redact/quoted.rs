@@ -1,13 +1,20 @@
-//! Strings in quotes.
+//! Strings in quotes, as they stand in a text.
 
-use std::borrow::Cow;
-
-/// Returns the content of a string in quotes, or none if it is not a string.
 #[inline]
-pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
-    let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
-    if !inner.contains('\\') {
-        return Some(Cow::Borrowed(inner));
+pub(super) fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'')
+}
+
+/// Returns the index after the string that begins at `start`, or the length of the text.
+#[inline]
+pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            _ if *byte == bytes[start] => return at + 1,
+            _ => at += 1,
+        }
     }
-    serde_json::from_str(&super::to_strict(quoted)).ok().map(Cow::Owned)
+    bytes.len()
 }

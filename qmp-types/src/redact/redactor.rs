@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::quoted::unquote;
+use super::strict::unquote;
 use super::text::{Masking, mask, mask_file_names, strings};
 use super::{SECRET, commands_with_secrets, human, masking, secrets_of, to_strict, url};
 use crate::secret::suggests_secret;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::text::string_end;
+use super::quoted::string_end;
 
 /// Replaces strings in single quotes, which QEMU accepts, with strings in double quotes. Other text is
 /// returned as it is.
@@ -50,6 +50,16 @@ fn push_string(strict: &mut String, quoted: &str) {
         strict.pop();
         strict.extend(quote);
     }
+}
+
+/// Returns the content of a string in quotes, or none if it is not a string.
+#[inline]
+pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
+    let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(&to_strict(quoted)).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::quoted::unquote;
+use super::quoted::{is_quote, string_end};
+use super::strict::unquote;
 use super::{SECRET, human};
 
 /// The beginning of a file name that is JSON.
@@ -125,28 +126,9 @@ pub(super) fn strings(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[inline]
-pub(super) fn is_quote(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\'')
-}
-
-#[inline]
 fn after_space(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
-}
-
-/// Returns the index after the string that begins at `start`, or the length of the text.
-#[inline]
-pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            _ if *byte == bytes[start] => return at + 1,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 /// Returns the index after the value that begins at `start`, or the length of the text.
