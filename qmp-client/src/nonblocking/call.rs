@@ -6,8 +6,9 @@ use std::time::Duration;
 use qmp_protocol::{EncodedRequest, Request, decode_reply};
 use qmp_types::Event;
 
-use super::detached::{Parting, Undo as UndoCommand};
+use super::detached::Undo as UndoCommand;
 use super::draft::Draft;
+use super::parting::Parting;
 use super::reply::Reply;
 use super::shared::{Follow, Handle};
 use super::ticket::Ticket;

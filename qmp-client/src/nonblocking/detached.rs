@@ -10,43 +10,8 @@ use std::time::{Duration, Instant};
 use qmp_protocol::{CallId, Connection, EncodedRequest, Timeout, WaitedFor, deadlines, sooner};
 use serde_json::value::RawValue;
 
-use super::shared::Handle;
 use crate::error::Error;
 use crate::options::Options;
-
-/// The fate of a call whose future is dropped before it was answered.
-#[derive(Debug)]
-pub(super) enum Parting {
-    /// A queued command is not sent; of one that was sent, the reply is dropped.
-    Abandon,
-    /// The call becomes a detached one.
-    Detach(Detach),
-}
-
-impl Parting {
-    /// The command is executed anyway.
-    pub(super) fn finish() -> Self {
-        Self::Detach(Detach { undo: None, detach: Handle::detach })
-    }
-
-    /// A queued command is not sent; one that was sent is undone when it is answered.
-    pub(super) fn undo(undo: Undo) -> Self {
-        Self::Detach(Detach { undo: Some(undo), detach: Handle::detach })
-    }
-}
-
-/// How a call becomes a detached one.
-#[derive(Debug)]
-pub(super) struct Detach {
-    undo: Option<Undo>,
-    detach: fn(&Handle, CallId, &str, Option<Duration>, Option<Undo>),
-}
-
-impl Detach {
-    pub(super) fn call(self, handle: &Handle, id: CallId, name: &str, within: Option<Duration>) {
-        (self.detach)(handle, id, name, within, self.undo);
-    }
-}
 
 /// Decides which command undoes another one, given that one's result.
 pub(super) struct Undo(Box<UndoFn>);
@@ -87,14 +52,14 @@ pub(super) struct Detached {
     /// The commands of guards that exist: if the driver is dropped first, they cannot execute them.
     guards: Vec<(GuardId, EncodedRequest, Option<Duration>)>,
     next_guard: u64,
-    /// `None` if there has never been any call or guard.
+    /// `None` if there has never been a detached call or a guard.
     handling: Option<&'static Handling>,
     now: fn() -> Instant,
     /// The longest that the options allow a call to take.
     longest: Duration,
 }
 
-/// The functions that handle detached calls and guards. The first of these sets them, so that a program
+/// The functions that handle detached calls and guards. The first call or guard sets them, so that a program
 /// that has none does not contain them.
 #[derive(Debug)]
 struct Handling {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qmp_protocol::{Descriptor, EncodedRequest, Request};
 
-use super::detached::Parting;
+use super::parting::Parting;
 use super::shared::{Follow, Handle};
 use super::submitted::Submitted;
 use crate::error::{Error, Result};

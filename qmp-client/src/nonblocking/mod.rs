@@ -18,7 +18,8 @@
 //! handles.
 //!
 //! What only drivers call, and what few programs do, is `#[inline]`: it is compiled by those that contain
-//! it, and not for every program with the blocking client.
+//! it, and not for every program with the blocking client. What handles detached calls comes with the first
+//! of them, by way of function pointers.
 
 mod call;
 mod client;
@@ -30,6 +31,7 @@ mod driver;
 mod ended;
 mod ends;
 mod events;
+mod parting;
 mod reply;
 mod rest;
 mod shared;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use qmp_protocol::Request;
 
-use super::detached::Parting;
 use super::draft::Draft;
+use super::parting::Parting;
 use super::shared::Follow;
 use super::submitted::Submitted;
 use crate::error::Result;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use qmp_protocol::{CallId, decode_reply};
 use serde::de::DeserializeOwned;
 
-use super::detached::Parting;
+use super::parting::Parting;
 use super::shared::Handle;
 use crate::error::{Error, Result};
 use crate::trace::CallTrace;

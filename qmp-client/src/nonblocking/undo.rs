@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use qmp_protocol::{EncodedRequest, Request};
 
-use super::detached::{GuardId, Parting};
+use super::detached::GuardId;
 use super::draft::Draft;
+use super::parting::Parting;
 use super::reply::Reply;
 use super::shared::Handle;
 use crate::error::{Error, Result};

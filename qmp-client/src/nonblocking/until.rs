@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use qmp_protocol::{Closed, Deadline, End, Request, Timeout, WaitedFor};
 
-use super::detached::Parting;
 use super::draft::Draft;
+use super::parting::Parting;
 use super::shared::{Follow, Handle};
 use super::submitted::Submitted;
 use crate::error::{Error, Result};
