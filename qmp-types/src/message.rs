@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        // As texts, of which nothing has to be dropped wherever an error occurs.
+        // As texts: wherever an error occurs, little has to be dropped.
         let mut greeting: Option<&RawValue> = None;
         let mut error: Option<&RawValue> = None;
         let mut timestamp: Option<&RawValue> = None;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::RefUnwindSafe;
 
 use serde::Deserialize;
 use serde::de::{
@@ -26,7 +27,7 @@ pub struct Source<'m, 'de, A> {
 /// Members that came before the discriminator.
 //
 // A trait, so that only programs that read a union contain what is done with values of any type.
-trait Keep: fmt::Debug {
+trait Keep: fmt::Debug + RefUnwindSafe + Send + Sync {
     /// Adds members, the first to arrive first.
     fn add(&mut self, members: Vec<(String, Value)>);
 
