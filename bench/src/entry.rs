@@ -1,4 +1,4 @@
-//! What an entry of the table of jobs is: who does a job, and how.
+//! Entries of the table of jobs: who does a job, and how.
 
 use crate::Anything;
 

@@ -32,7 +32,8 @@ pub trait TakeEvents {
 }
 
 /// The right to take events from an input directly, without the connection: see
-/// [`Input::take_events`](crate::Input::take_events). [`Connection::direct`](crate::Connection::direct) gives it.
+/// [`Input::take_events`](crate::Input::take_events). It is given by
+/// [`Connection::direct`](crate::Connection::direct).
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Direct {

@@ -1,4 +1,4 @@
-//! What command handlers ask for besides their reply.
+//! The wishes of command handlers besides their reply.
 
 use crate::emitted::Emitted;
 

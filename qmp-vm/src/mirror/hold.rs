@@ -1,4 +1,4 @@
-//! What the handles of a mirror share, and waiting for a view.
+//! The common part of the handles of a mirror, and waiting for a view.
 
 use std::pin::Pin;
 use std::sync::Arc;
