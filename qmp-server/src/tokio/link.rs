@@ -15,9 +15,9 @@ use ::tokio::net::TcpStream;
 use ::tokio::net::UnixStream;
 use ::tokio::runtime::Handle;
 
+use super::received::Received;
 #[cfg(unix)]
 use super::watched::Watched;
-use crate::descriptors::Descriptor;
 use crate::peer::Write;
 
 /// A stream.
@@ -28,12 +28,6 @@ pub(super) enum Link<S> {
     Tcp(Arc<TcpStream>),
     /// A stream that is none of these, and so is not `None`.
     Other(Option<S>),
-}
-
-/// The result of a read.
-pub(super) struct Received {
-    pub(super) count: usize,
-    pub(super) descriptors: Vec<Descriptor>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link<S> {

@@ -17,6 +17,7 @@
 //! those that take their time should be [asynchronous](crate::Router::asynchronous).
 
 mod link;
+mod received;
 #[cfg(unix)]
 mod watched;
 
@@ -32,7 +33,8 @@ use ::tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use ::tokio::net::{UnixListener, UnixStream};
 
-use self::link::{Link, Received};
+use self::link::Link;
+use self::received::Received;
 use crate::accept::{BACKOFF, pause_after};
 use crate::client::Identity;
 use crate::close_reason::CloseReason;

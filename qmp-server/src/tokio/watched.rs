@@ -16,7 +16,7 @@ use ::tokio::io::Interest;
 use ::tokio::io::unix::AsyncFd;
 use ::tokio::runtime::Handle;
 
-use super::link::Received;
+use super::received::Received;
 use crate::peer::Write;
 use crate::socket;
 
