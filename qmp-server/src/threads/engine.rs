@@ -432,6 +432,8 @@ impl Pool {
         let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one);
         if taken.is_ok() {
             self.threads.fetch_sub(1, Ordering::AcqRel);
+            // This thread may have been the only one that looks.
+            self.replace_watcher();
             if self.is_deserted() {
                 // Another thread may have looked between the two changes.
                 self.wake();
@@ -477,6 +479,26 @@ mod tests {
             assert!(start.elapsed() < DEADLINE);
             thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Slow commands went unnoticed once the thread that looked for them had left: the last one waited
+    /// without a limit.
+    #[test]
+    fn a_thread_that_leaves_is_replaced_as_a_watcher() {
+        let pool = Pool::start(&Arc::default()).unwrap();
+        let sleepers = |count| wait_until(|| pool.sleepers.load(Ordering::SeqCst) == count);
+        sleepers(1);
+        // This thread is a second one, which took the wake that was meant for a watcher.
+        pool.threads.fetch_add(1, Ordering::SeqCst);
+        pool.free.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(pool.watch.begin(7), Some(0));
+        assert!(pool.try_leave());
+        // The other one looks at intervals now.
+        sleepers(0);
+        pool.watch.end(0);
+        pool.is_deserted.store(true, Ordering::SeqCst);
+        pool.wake();
+        wait_until(|| Arc::strong_count(&pool) == 1);
     }
 
     /// The threads wait for the commands of clients that have gone, and then all of them end.
