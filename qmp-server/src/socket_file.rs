@@ -2,23 +2,16 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::Mode;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen};
 
 /// The number of clients that may wait to be accepted.
 const BACKLOG: i32 = 128;
-/// The longest wait for the lock of a directory, which other programs may hold for reasons of their own.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
-/// The pause between two attempts to lock it.
-const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// A listening Unix socket whose file has the given permissions from the start, and is removed when
 /// this value is dropped.
@@ -44,9 +37,9 @@ impl SocketFile {
     /// Listens at a path. The permissions, such as `0o600`, determine who can connect.
     ///
     /// A socket file that a process has left at the path is replaced; one at which a process listens
-    /// is not, and neither is any other file. The directory is locked meanwhile (with `flock`), so that
-    /// of several processes that replace the same file, one listens there in the end, and the others
-    /// fail.
+    /// is not, and neither is any other file. Of several processes that replace the same file at the
+    /// same time, more than one may succeed, and clients reach only one of them: where that can happen,
+    /// hold a lock of your own.
     ///
     /// ```no_run
     /// let file = qmp_server::SocketFile::bind("/run/vm.sock", 0o600)?;
@@ -64,11 +57,9 @@ impl SocketFile {
             Errno::NAMETOOLONG => too_long(&path),
             error => error.into(),
         })?;
-        // Until this process listens, its own file looks stale to others.
-        let lock = lock_directory(&path);
         match bind(&socket, &address) {
             Err(Errno::ADDRINUSE) => {
-                remove_stale(&path, &address, lock.as_ref().err())?;
+                remove_stale(&path, &address)?;
                 bind(&socket, &address)?;
             }
             bound => bound?,
@@ -79,7 +70,6 @@ impl SocketFile {
         let this = Self { listener: socket.into(), path, file };
         rustix::fs::chmod(&this.path, Mode::from_raw_mode(permissions))?;
         listen(&this.listener, BACKLOG)?;
-        drop(lock);
         Ok(this)
     }
 
@@ -119,7 +109,7 @@ impl Drop for SocketFile {
 }
 
 /// Creates a Unix socket that no program inherits.
-fn unix_socket() -> rustix::io::Result<OwnedFd> {
+fn unix_socket() -> rustix::io::Result<std::os::fd::OwnedFd> {
     // A program that another thread starts between two calls would inherit it.
     #[cfg(target_os = "linux")]
     return rustix::net::socket_with(
@@ -144,28 +134,8 @@ fn too_long(path: &Path) -> io::Error {
     io::Error::new(io::Error::from(Errno::NAMETOOLONG).kind(), reason)
 }
 
-/// Locks the directory of a path, until the result is dropped. This leaves no file.
-fn lock_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let directory = path.parent().unwrap_or(path);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(directory, flags, Mode::empty())?;
-    let begin = Instant::now();
-    loop {
-        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if begin.elapsed() < LOCK_WAIT => sleep(LOCK_PAUSE),
-            Err(Errno::INTR) => {}
-            locked => return locked.map(|()| directory),
-        }
-    }
-}
-
-/// Removes a socket file at which no process listens, unless its directory is not locked: another
-/// process may have replaced the file since it was looked at.
-fn remove_stale(
-    path: &Path,
-    address: &SocketAddrUnix,
-    not_locked: Option<&Errno>,
-) -> io::Result<()> {
+/// Removes a socket file at which no process listens.
+fn remove_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<()> {
     // Like the errors of the system, these do not name the path: callers do.
     let in_use = |reason: &str| io::Error::new(ErrorKind::AddrInUse, reason);
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
@@ -177,9 +147,6 @@ fn remove_stale(
     match connect(&socket, address) {
         // Or its queue of clients is full.
         Ok(()) | Err(Errno::AGAIN) => Err(in_use("another process listens there")),
-        Err(Errno::CONNREFUSED) if not_locked.is_some() => Err(in_use(
-            "a socket file exists, and is not replaced, since its directory cannot be locked",
-        )),
         Err(Errno::CONNREFUSED) => match fs::remove_file(path) {
             // Another process has done so.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -57,51 +57,6 @@ fn a_stale_socket_file_is_replaced_and_nothing_else() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
-/// Several found the same stale file, and one removed the socket at which another listened already.
-#[test]
-fn one_of_several_replaces_a_stale_socket_file() {
-    let directory = Directory::new("race");
-    let path = directory.0.join("qmp.sock");
-    let start = std::sync::Barrier::new(4);
-    for _ in 0..500 {
-        drop(UnixListener::bind(&path).unwrap());
-        let bound = std::thread::scope(|scope| {
-            let bind = || {
-                start.wait();
-                SocketFile::bind(&path, 0o600)
-            };
-            let threads = [(); 4].map(|()| scope.spawn(bind));
-            threads.map(|thread| thread.join().unwrap())
-        });
-        let (bound, refused): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
-        assert_eq!(bound.len(), 1, "{bound:?}");
-        for error in refused {
-            assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
-        }
-        UnixStream::connect(&path).unwrap();
-        drop(bound);
-        assert!(!path.exists());
-    }
-}
-
-/// Without the lock, another process may be about to listen at the file.
-#[test]
-fn a_stale_socket_file_in_a_locked_directory_is_kept() {
-    use rustix::fs::{FlockOperation, flock};
-    let directory = Directory::new("locked");
-    let path = directory.0.join("qmp.sock");
-    drop(UnixListener::bind(&path).unwrap());
-    let lock = std::fs::File::open(&directory.0).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
-    let error = SocketFile::bind(&path, 0o600).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    assert!(error.to_string().contains("cannot be locked"), "{error}");
-    // At a new path, nothing is removed.
-    drop(SocketFile::bind(directory.0.join("other.sock"), 0o600).unwrap());
-    drop(lock);
-    drop(SocketFile::bind(&path, 0o600).unwrap());
-}
-
 /// A server that accepts no client made this wait until it did.
 #[test]
 fn a_socket_whose_queue_is_full_is_in_use() {
