@@ -333,3 +333,32 @@ fn a_nic_without_id_has_a_name_in_the_network() {
     let unnamed = "invalid net client name: ";
     check(&client, &[("query-rx-filter", json!({"name": ""}), Some(unnamed))]);
 }
+
+/// NICs beyond those for which there are addresses had one that QEMU never gives.
+#[test]
+fn nics_get_the_addresses_that_qemu_gives() {
+    let client = Client::new(&Simulator::new());
+    let add = |nic: Value| assert_eq!(client.execute("device_add", nic), [done()]);
+    let last = || {
+        let filters = client.query("query-rx-filter");
+        let last = filters.as_array().unwrap().last().unwrap();
+        last["main-mac"].as_str().unwrap().to_owned()
+    };
+    for (given, expected) in [
+        ("52-54:00-AB-cd-12", "52:54:00:ab:cd:12"),
+        ("00:00:00:00:00:00", "52:54:00:12:34:57"),
+        ("52:54:00:12:34:FE", "52:54:00:12:34:fe"),
+    ] {
+        add(json!({"driver": "virtio-net-pci", "mac": given}));
+        assert_eq!(last(), expected);
+    }
+    let addresses = (10..32).flat_map(|slot| (1..8).map(move |function| (slot, function)));
+    for (slot, function) in addresses {
+        add(json!({"driver": "virtio-net-pci", "addr": format!("{slot:x}.{function}")}));
+    }
+    assert_eq!(last(), "52:54:00:12:34:f1");
+    for slot in 10..32 {
+        add(json!({"driver": "virtio-net-pci", "addr": format!("{slot:x}")}));
+    }
+    assert_eq!(last(), "52:54:00:12:34:ff");
+}

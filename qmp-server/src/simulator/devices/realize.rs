@@ -6,10 +6,13 @@ use qmp_types::QmpError;
 use serde_json::Value;
 
 use super::buses::{ports, provides};
-use super::values::parse_slot;
+use super::values::{parse_mac, parse_slot};
 use crate::simulator::facts::{self, Driver, Property};
 use crate::simulator::machine::{Device, Machine};
 use crate::simulator::replies::{not_found, refuse};
+
+/// The MAC address that stands for none.
+const NO_MAC: &str = "00:00:00:00:00:00";
 
 impl Machine {
     /// Checks that what a property refers to exists and is not in use.
@@ -95,8 +98,10 @@ impl Machine {
             _ => {}
         }
         self.realize_model(driver, device)?;
-        if device.is_nic() && device.string("mac").is_none() {
-            device.properties.insert("mac".to_owned(), self.free_mac().into());
+        if device.is_nic() {
+            let given = device.string("mac").and_then(parse_mac);
+            let mac = given.filter(|mac| mac != NO_MAC).unwrap_or_else(|| self.free_mac());
+            device.properties.insert("mac".to_owned(), mac.into());
         }
         Ok(())
     }
@@ -104,9 +109,9 @@ impl Machine {
     /// Returns the first MAC address that no NIC has, of those that QEMU gives.
     fn free_mac(&self) -> String {
         let used: Vec<_> = self.devices.iter().filter_map(|nic| nic.string("mac")).collect();
-        let mut all = (0x56..=0xff).map(|last| format!("52:54:00:12:34:{last:02x}"));
-        let free = all.find(|mac| !used.iter().any(|used| used.eq_ignore_ascii_case(mac)));
-        free.unwrap_or_else(|| "52:54:00:12:34:55".to_owned())
+        let mut all = (0x56..=0xfe).map(|last| format!("52:54:00:12:34:{last:02x}"));
+        // All others have the same one.
+        all.find(|mac| !used.contains(&&**mac)).unwrap_or_else(|| "52:54:00:12:34:ff".to_owned())
     }
 
     fn realize_drive(&self, device: &Device) -> Result<(), QmpError> {

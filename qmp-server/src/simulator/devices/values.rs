@@ -44,9 +44,9 @@ pub(in crate::simulator) fn check(
         "mac" => {
             expect(value.is_string(), name, "string")?;
             let text = value.as_str().unwrap_or_default();
-            match is_mac(text) {
-                true => Ok(()),
-                false => refuse(format!("Property '{owner}.{name}' doesn't take value '{text}'")),
+            match parse_mac(text) {
+                Some(_) => Ok(()),
+                None => refuse(format!("Property '{owner}.{name}' doesn't take value '{text}'")),
             }
         }
         "list" | "IOThreadVirtQueueMappingList" => list(name, value),
@@ -135,10 +135,12 @@ pub(super) fn parse_slot(text: &str) -> Option<(u8, u8)> {
     Some((slot, function))
 }
 
-fn is_mac(text: &str) -> bool {
+/// Reads a MAC address, with colons or hyphens, and returns it as QEMU shows it.
+pub(super) fn parse_mac(text: &str) -> Option<String> {
     let is_byte = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
-    let separator = if text.contains('-') { '-' } else { ':' };
-    text.split(separator).count() == 6 && text.split(separator).all(is_byte)
+    let parts: Vec<_> = text.split([':', '-']).collect();
+    let is_mac = parts.len() == 6 && parts.iter().all(|part| is_byte(part));
+    is_mac.then(|| parts.join(":").to_ascii_lowercase())
 }
 
 /// Returns the unsigned number with the same bits.
