@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::descriptor_set::WRITE;
 use super::machine::Machine;
 use super::network::{check_listen, connect, describe};
-use super::replies::{Arguments, Handle, Reply, check_room, done, refuse};
+use super::replies::{Arguments, Handle, Reply, done, refuse};
 use crate::router::Router;
 
 /// The size in bytes of a ring buffer without a given size.
@@ -126,7 +126,7 @@ impl Machine {
         if self.has_chardev(Some(id)) {
             return refuse(format!("Chardev with id '{id}' already exists"));
         }
-        check_room(self.chardevs.len(), "character devices")?;
+        self.check_room(self.chardevs.len(), 1, "character devices")?;
         let chardev = self.new_chardev(id, arguments).map_err(|error| {
             match error.desc.starts_with("Parameter ") {
                 true => error,
@@ -185,9 +185,11 @@ impl Machine {
                 if !size.is_power_of_two() {
                     return refuse("size of ringbuf chardev must be power of two");
                 }
-                let rings = self.chardevs.iter().filter_map(|chardev| chardev.ring.as_ref());
+                // One of the same name is replaced.
+                let others = self.chardevs.iter().filter(|chardev| chardev.id != id);
+                let rings = others.filter_map(|chardev| chardev.ring.as_ref());
                 let kept: u64 = rings.map(|(_, size)| *size as u64).sum();
-                if size > MAX_RING_SIZE.saturating_sub(kept) {
+                if self.is_served() && size > MAX_RING_SIZE.saturating_sub(kept) {
                     let most = MAX_RING_SIZE >> 20;
                     return refuse(format!("the simulated machine keeps at most {most} MiB"));
                 }

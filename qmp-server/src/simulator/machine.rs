@@ -242,6 +242,11 @@ impl Machine {
             if stays { ShutdownAction::Pause } else { ShutdownAction::Poweroff };
     }
 
+    /// Returns whether the machine has been built, so that clients change it.
+    pub(super) fn is_served(&self) -> bool {
+        self.shared.is_some()
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.state == RunState::Running
     }

@@ -80,7 +80,13 @@ use clock::Timer;
 ///
 /// # Limits
 ///
-/// A machine has at most 1000 block nodes, of which a disk with an image format takes two.
+/// A machine has at most 1000 block nodes, of which a disk with an image format takes two. Clients can
+/// add up to 1000 things of each other kind: network back ends, character devices, objects, devices,
+/// dirty bitmaps, snapshots, jobs and block exports. The ring buffers that they add have up to 16 MiB
+/// together. Arguments that the machine keeps are refused if they take more than about 64 KiB.
+///
+/// Without access to [files of the host](SimulatorBuilder::sees_host), a disk is full once there are
+/// 1000 files. Since no command removes one, they are never fewer.
 ///
 /// # Time
 ///

@@ -12,9 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::descriptor_set::{self, check_tap, is_socket};
 use super::machine::{Device, Machine, Netdev};
-use super::replies::{
-    Arguments, Handle, Reply, check_room, done, is_identifier, not_found, os_error, refuse,
-};
+use super::replies::{Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse};
 use crate::router::Router;
 
 /// The time that connecting may take, during which the machine does nothing else.
@@ -56,7 +54,7 @@ impl Machine {
         if self.netdevs.iter().any(|netdev| netdev.id == id) {
             return refuse(format!("Duplicate ID '{id}'"));
         }
-        check_room(self.netdevs.len(), "network backends")?;
+        self.check_room(self.netdevs.len(), 1, "network backends")?;
         self.check_netdev(kind, arguments)?;
         let mut options = arguments.0.clone();
         options.remove("id");

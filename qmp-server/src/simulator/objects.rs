@@ -7,9 +7,7 @@ use qmp_types::qmp::commands::{ObjectAdd, ObjectDel, QueryIothreads};
 use serde_json::{Map, Value, json};
 
 use super::machine::{Machine, Object};
-use super::replies::{
-    Arguments, Handle, Reply, check_room, done, is_identifier, not_found, os_error, refuse,
-};
+use super::replies::{Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse};
 use crate::router::Router;
 
 /// The largest rate of a throttle group.
@@ -34,7 +32,7 @@ impl Machine {
                 "attempt to add duplicate property '{id}' to object (type 'container')"
             ));
         }
-        check_room(self.objects.len(), "objects")?;
+        self.check_room(self.objects.len(), 1, "objects")?;
         let (kind, id) = (kind.to_owned(), id.to_owned());
         let mut properties = arguments.0.clone();
         properties.remove("qom-type");

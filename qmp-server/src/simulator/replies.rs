@@ -32,7 +32,9 @@ impl Handle for Router<Machine> {
         C::Return: DeserializeOwned,
     {
         self.command(move |machine: &mut Machine, command: C, context: &mut Context| {
-            typed(handler(machine, &Arguments::of(&command), context)?)
+            let arguments = Arguments::of(&command);
+            check_size(C::NAME, &arguments)?;
+            typed(handler(machine, &arguments, context)?)
         })
     }
 }
@@ -98,12 +100,45 @@ pub(super) fn refuse<T>(desc: impl Into<String>) -> Result<T, QmpError> {
 /// The maximum number of things of a kind that clients add. QEMU has none, but a server's memory is bounded.
 const MOST: usize = 1000;
 
-/// Checks that there is room for one more thing of a kind, besides those that exist.
-pub(super) fn check_room(exist: usize, kind: &str) -> Result<(), QmpError> {
-    match exist < MOST {
-        true => Ok(()),
-        false => refuse(format!("Too many {kind}: the simulated machine has at most {MOST}")),
+impl Machine {
+    /// Checks that there is room for more things of a kind, besides those that exist. The author of the
+    /// machine may add any number.
+    pub(super) fn check_room(&self, exist: usize, more: usize, kind: &str) -> Result<(), QmpError> {
+        match self.is_served() && more > 0 && exist + more > MOST {
+            true => refuse(format!("Too many {kind}: the simulated machine has at most {MOST}")),
+            false => Ok(()),
+        }
     }
+}
+
+/// The maximum size in bytes of the arguments of a command, which the machine may keep.
+const MAX_ARGUMENTS: usize = 64 << 10;
+
+/// The commands whose arguments may be larger: the machine does not keep them as they are.
+const NOT_KEPT: [&str; 4] = ["input-send-event", "ringbuf-write", "send-key", "transaction"];
+
+/// Checks that the machine has room for the arguments of a command, or of an action of a transaction.
+pub(super) fn check_size(name: &str, arguments: &Arguments) -> Result<(), QmpError> {
+    if NOT_KEPT.contains(&name) || members_size(&arguments.0) <= MAX_ARGUMENTS {
+        return Ok(());
+    }
+    let most = MAX_ARGUMENTS >> 10;
+    refuse(format!("The arguments of {name} are too large: the simulated machine keeps {most} KiB"))
+}
+
+/// Returns about how many bytes of memory the members of an object take.
+fn members_size(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(name, value)| name.len() + value_size(value)).sum()
+}
+
+fn value_size(value: &Value) -> usize {
+    let contents = match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(value_size).sum(),
+        Value::Object(members) => members_size(members),
+        _ => 0,
+    };
+    size_of::<Value>() + contents
 }
 
 /// Converts a return value from its JSON form to its type. Used where that is more readable than

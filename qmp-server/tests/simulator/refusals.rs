@@ -253,28 +253,32 @@ fn an_image_that_backs_itself_is_refused() {
 #[test]
 fn there_is_room_for_a_number_of_things_of_each_kind() {
     type Arguments = fn(String) -> Value;
-    let client = Client::new(&Simulator::new());
-    let added: [(&str, &str, Arguments); 8] = [
-        ("network backends", "netdev_add", |id| json!({"type": "user", "id": id})),
+    let client = Client::new(&Simulator::builder().sees_host(false).build());
+    // With the number of those that exist.
+    let added: [(&str, usize, &str, Arguments); 8] = [
+        ("network backends", 1, "netdev_add", |id| json!({"type": "user", "id": id})),
         (
             "character devices",
+            1,
             "chardev-add",
             |id| json!({"id": id, "backend": {"type": "null", "data": {}}}),
         ),
-        ("objects", "object-add", |id| json!({"qom-type": "iothread", "id": id})),
-        ("devices", "device_add", |id| json!({"driver": "scsi-cd", "bus": "scsi.0", "id": id})),
-        ("dirty bitmaps", "block-dirty-bitmap-add", |id| json!({"node": "disk0", "name": id})),
+        ("objects", 1, "object-add", |id| json!({"qom-type": "iothread", "id": id})),
+        ("devices", 6, "device_add", |id| json!({"driver": "scsi-cd", "bus": "scsi.0", "id": id})),
+        ("dirty bitmaps", 0, "block-dirty-bitmap-add", |id| json!({"node": "disk0", "name": id})),
         (
             "snapshots",
+            0,
             "blockdev-snapshot-internal-sync",
             |id| json!({"device": "disk0", "name": id}),
         ),
-        ("jobs", "blockdev-create", |id| {
+        ("jobs", 0, "blockdev-create", |id| {
             let image = json!({"driver": "file", "filename": format!("/{id}"), "size": 1});
             json!({"job-id": id, "options": image})
         }),
         (
             "block exports",
+            0,
             "block-export-add",
             |id| json!({"type": "nbd", "id": id, "node-name": "disk0", "name": id}),
         ),
@@ -282,20 +286,85 @@ fn there_is_room_for_a_number_of_things_of_each_kind() {
     let address = json!({"addr": {"type": "inet", "data": {"host": "127.0.0.1", "port": "0"}}});
     client.execute("nbd-server-start", address);
     client.execute("device_add", json!({"driver": "virtio-scsi-pci", "id": "scsi"}));
-    for (kind, command, arguments) in added {
+    for (kind, exist, command, arguments) in added {
         let error = format!("Too many {kind}: the simulated machine has at most 1000");
         let mut refused = None;
-        for at in 0..=1000 {
-            let messages = client.execute(command, arguments(format!("t{at}")));
+        let mut count = exist;
+        while refused.is_none() {
+            let messages = client.execute(command, arguments(format!("t{count}")));
             let mut errors =
                 messages.iter().filter_map(|message| message["error"]["desc"].as_str());
             refused = errors.next().map(str::to_owned);
-            if refused.is_some() {
-                break;
-            }
+            count += usize::from(refused.is_none());
         }
-        assert_eq!(refused, Some(error), "{command}");
+        assert_eq!((count, refused), (1000, Some(error)), "{command}");
     }
+    // Two of the files exist from the start.
+    let jobs = client.query("query-jobs");
+    let failed = jobs.as_array().unwrap().iter().filter(|job| job.get("error").is_some());
+    let errors: Vec<_> = failed.map(|job| job["error"].as_str().unwrap()).collect();
+    let error = |id| format!("Could not create '/{id}': No space left on device");
+    assert_eq!(errors, [error("t999"), error("t998")]);
+    // A snapshot of the same name is replaced.
+    let save = |tag: &str| {
+        let line = format!("savevm {tag}");
+        client.execute("human-monitor-command", json!({"command-line": line})).pop().unwrap()
+    };
+    assert_eq!(save("t0"), json!({"return": ""}));
+    assert_eq!(
+        save("new"),
+        json!({"return": "Error: Too many snapshots: the simulated machine has at most 1000\r\n"})
+    );
+}
+
+/// The author of a machine knows its size.
+#[test]
+fn a_machine_is_built_with_any_number_of_things() {
+    let netdev = |at: usize| json!({"type": "user", "id": format!("n{at}")});
+    let ring = |at: usize| json!({"id": format!("c{at}"), "backend": {"type": "ringbuf", "data": {"size": 8 << 20}}});
+    let mut builder = Simulator::builder();
+    for at in 0..1001 {
+        builder = builder.netdev(netdev(at));
+    }
+    for at in 0..3 {
+        builder = builder.chardev(ring(at));
+    }
+    let client = Client::new(&builder.build());
+    let error = client.error("netdev_add", netdev(1001));
+    assert_eq!(error, "Too many network backends: the simulated machine has at most 1000");
+}
+
+/// A few large arguments took as much memory as many things.
+#[test]
+fn arguments_that_are_kept_have_a_limit() {
+    let client = Client::new(&Simulator::new());
+    let secret = |size: usize| json!({"qom-type": "secret", "id": "s", "data": "x".repeat(size)});
+    let too_large = |name: &str| {
+        format!("The arguments of {name} are too large: the simulated machine keeps 64 KiB")
+    };
+    let (error, large) = (too_large("object-add"), 64 << 10);
+    let numbers = json!({"qom-type": "memory-backend-ram", "id": "m", "size": 1,
+                         "host-nodes": vec![0; large / 8]});
+    let snapshot = |name: &str| {
+        json!({"type": "blockdev-snapshot-internal-sync",
+               "data": {"device": "disk0", "name": name}})
+    };
+    let actions = |names: [&str; 2]| json!({"actions": names.map(snapshot)});
+    let name = "x".repeat(large / 2);
+    let action = too_large("blockdev-snapshot-internal-sync");
+    let ring = json!({"id": "r", "backend": {"type": "ringbuf", "data": {"size": 1 << 20}}});
+    check(
+        &client,
+        &[
+            ("object-add", secret(large), Some(&error)),
+            ("object-add", numbers, Some(&error)),
+            ("object-add", secret(large - 1000), None),
+            ("transaction", actions(["a", &"x".repeat(large)]), Some(&action)),
+            ("transaction", actions([&name, &format!("{name}x")]), None),
+            ("chardev-add", ring, None),
+            ("ringbuf-write", json!({"device": "r", "data": "x".repeat(2 * large)}), None),
+        ],
+    );
 }
 
 #[test]
@@ -307,6 +376,8 @@ fn ring_buffers_share_their_memory() {
     let add = "chardev-add";
     check(&client, &[(add, ring("a"), None), (add, ring("b"), None), (add, ring("c"), Some(full))]);
     check(&client, &[("chardev-remove", json!({"id": "a"}), None), (add, ring("c"), None)]);
+    // One that is replaced does not count.
+    check(&client, &[("chardev-change", ring("c"), None)]);
 }
 
 /// A NIC without `id` could not be unplugged from the network, and had no name in replies.

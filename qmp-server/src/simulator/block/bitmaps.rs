@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::node::{Bitmap, Node};
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{Arguments, Reply, check_room, done, refuse};
+use crate::simulator::replies::{Arguments, Reply, done, refuse};
 
 /// The granularity in bytes of a bitmap without a given one.
 const GRANULARITY: u64 = 64 << 10;
@@ -53,7 +53,7 @@ impl Machine {
             ));
         }
         let exist = self.nodes.iter().map(|node| node.bitmaps.len()).sum();
-        check_room(exist, "dirty bitmaps")?;
+        self.check_room(exist, 1, "dirty bitmaps")?;
         let bitmap = Bitmap {
             name: name.to_owned(),
             granularity,

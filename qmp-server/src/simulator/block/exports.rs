@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::simulator::machine::Machine;
 use crate::simulator::network::check_listen;
-use crate::simulator::replies::{Arguments, Reply, check_room, done, is_identifier, refuse};
+use crate::simulator::replies::{Arguments, Reply, done, is_identifier, refuse};
 
 /// A node that is exported to other processes.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Machine {
         if self.exports.iter().any(|export| export.id == id) {
             return refuse(format!("Block export id '{id}' is already in use"));
         }
-        check_room(self.exports.len(), "block exports")?;
+        self.check_room(self.exports.len(), 1, "block exports")?;
         let node = self.either_node(None, Some(node))?;
         let read_only = self.node(&node).is_some_and(|node| node.read_only);
         if arguments.flag("writable") && read_only {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::formats;
 use super::node::supports_backing;
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{Arguments, Reply, check_room, done, os_error, refuse};
+use crate::simulator::replies::{Arguments, Reply, done, os_error, refuse};
 
 impl Machine {
     /// Returns the number of snapshots inside of images.
@@ -97,7 +97,7 @@ impl Machine {
             ));
         }
         let name = node.name.clone();
-        check_room(self.snapshots(), "snapshots")?;
+        self.check_room(self.snapshots(), 1, "snapshots")?;
         if let Some(node) = self.node_mut(&name) {
             node.snapshots.push(snapshot.to_owned());
         }

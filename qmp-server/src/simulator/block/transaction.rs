@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{Arguments, Reply, done, refuse};
+use crate::simulator::replies::{Arguments, Reply, check_size, done, refuse};
 
 impl Machine {
     pub(super) fn transact(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
@@ -50,6 +50,7 @@ impl Machine {
         let kind = action.get("type").and_then(Value::as_str).unwrap_or_default();
         let data = action.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
         let data = &Arguments(data);
+        check_size(kind, data)?;
         match kind {
             "abort" => refuse("Transaction aborted using Abort action"),
             "block-dirty-bitmap-add" => self.add_bitmap(data),

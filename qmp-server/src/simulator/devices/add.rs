@@ -7,7 +7,7 @@ use super::buses::Bus;
 use super::values;
 use crate::simulator::facts::{self, Driver};
 use crate::simulator::machine::{Device, Machine};
-use crate::simulator::replies::{Arguments, check_room, is_identifier, refuse};
+use crate::simulator::replies::{Arguments, is_identifier, refuse};
 
 impl Machine {
     /// Adds a device while the machine runs. The checks are in QEMU's order, so that a request with
@@ -52,7 +52,7 @@ impl Machine {
                 return refuse(format!("Duplicate device ID '{id}'"));
             }
         }
-        check_room(self.devices.len(), "devices")?;
+        self.check_room(self.devices.len(), 1, "devices")?;
         let mut properties: Map<String, Value> = arguments.0.clone();
         for name in ["driver", "id", "bus"] {
             properties.remove(name);

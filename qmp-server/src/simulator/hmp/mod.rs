@@ -9,8 +9,9 @@ use qmp_types::qmp::events::{Resume, Stop};
 use qmp_types::qmp::types::{RunState, ShutdownCause};
 use serde_json::{Value, json};
 
+use super::block::node::Node;
 use super::machine::Machine;
-use super::replies::{Arguments, Handle, Reply, check_room, refuse};
+use super::replies::{Arguments, Handle, Reply, refuse};
 use crate::context::Context;
 use crate::router::Router;
 
@@ -306,18 +307,25 @@ fn savevm(
         let name = &node.name;
         return refuse(format!("Device '{name}' is writable but does not support snapshots"));
     }
-    check_room(machine.snapshots(), "snapshots")?;
+    let tag = words.first().map_or("vm-1", |tag| tag).to_owned();
+    let saved = machine.nodes.iter().filter(|node| is_saved(node));
+    let more = saved.filter(|node| !node.snapshots.contains(&tag)).count();
+    machine.check_room(machine.snapshots(), more, "snapshots")?;
     if machine.is_running() {
         context.emit(&Stop::new());
         context.emit(&Resume::new());
     }
-    let tag = words.first().map_or("vm-1", |tag| tag).to_owned();
-    for node in machine.nodes.iter_mut().filter(|node| node.driver == "qcow2" && !node.read_only) {
+    for node in machine.nodes.iter_mut().filter(|node| is_saved(node)) {
         // One of the same name is replaced.
         node.snapshots.retain(|known| *known != tag);
         node.snapshots.push(tag.clone());
     }
     empty()
+}
+
+/// Returns whether `savevm` takes a snapshot of a node.
+fn is_saved(node: &Node) -> bool {
+    node.driver == "qcow2" && !node.read_only
 }
 
 fn help(words: &[&str]) -> String {

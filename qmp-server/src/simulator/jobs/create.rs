@@ -12,9 +12,7 @@ use crate::simulator::block::formats;
 use crate::simulator::clock::Timer;
 use crate::simulator::descriptor_set;
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{
-    Arguments, Reply, check_room, done, is_identifier, os_error, refuse,
-};
+use crate::simulator::replies::{Arguments, Reply, done, is_identifier, os_error, refuse};
 
 const TOO_LARGE: &str = "The image size is too large for file format 'qcow2' (try using a larger \
     cluster size)";
@@ -33,7 +31,7 @@ impl Machine {
         if self.jobs.iter().any(|job| job.id == id) {
             return refuse(format!("Job ID '{id}' already in use"));
         }
-        check_room(self.jobs.len(), "jobs")?;
+        self.check_room(self.jobs.len(), 1, "jobs")?;
         let mut job = Job::new(id, JobType::Create, 1, Work::Create);
         (job.auto_finalize, job.auto_dismiss, job.offset) = (true, false, 1);
         for status in [JobStatus::Created, JobStatus::Running] {

@@ -7,9 +7,7 @@ use serde_json::Value;
 use super::{Job, Work};
 use crate::context::Context;
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{
-    Arguments, Reply, check_room, done, is_identifier, not_found, refuse,
-};
+use crate::simulator::replies::{Arguments, Reply, done, is_identifier, not_found, refuse};
 
 impl Machine {
     /// Starts the job that `create` prepares.
@@ -51,7 +49,7 @@ impl Machine {
         if self.jobs.iter().any(|known| known.id == job.id) {
             return refuse(format!("Job ID '{}' already in use", job.id));
         }
-        check_room(self.jobs.len(), "jobs")?;
+        self.check_room(self.jobs.len(), 1, "jobs")?;
         let flag = |name: &str| arguments.get(name).and_then(Value::as_bool).unwrap_or(true);
         job.auto_finalize = flag("auto-finalize");
         job.auto_dismiss = flag("auto-dismiss");
