@@ -281,11 +281,14 @@ mod blocking {
             Launch::new("/no/such/program").start::<qmp_client::blocking::Client>().unwrap_err();
         assert!(matches!(error, Error::Launch(_)), "{error:?}");
         assert!(error.report().contains("No such file"), "{}", error.report());
-        let nowhere = shell(WELL).configure(|command| {
-            command.current_dir("/no/such/directory");
-        });
+        let at = |directory: &'static str| {
+            shell(WELL).configure(move |command| {
+                command.current_dir(directory);
+            })
+        };
         for (launch, why) in [
-            (nowhere, "its working directory /no/such/directory does not exist"),
+            (at("/no/such"), "cannot change to its working directory /no/such: No such file"),
+            (at("/dev/null"), "cannot change to its working directory /dev/null: Not a directory"),
             (Launch::new(""), "the program's name is empty"),
         ] {
             let error = launch.start::<qmp_client::blocking::Client>().unwrap_err();

@@ -109,7 +109,12 @@ impl Start {
         let spawned = command.spawn();
         // The command holds the other end; while it is open, the end of the process goes unnoticed.
         drop(command);
-        let process = Process::new(spawned.map_err(of_shell)?, name, self.grace, self.hooks)?;
+        let process = Process::new(
+            spawned.map_err(|error| of_shell(error, SHELL))?,
+            name,
+            self.grace,
+            self.hooks,
+        )?;
         if self.supervised {
             process.supervise()?;
         }
@@ -227,10 +232,8 @@ fn find(program: &OsStr, command: &Command) -> io::Result<()> {
     if program.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the program's name is empty"));
     }
-    // The system's error would seem to be about the program.
-    if command.get_current_dir().is_some() && !directory.is_dir() {
-        let why = format!("its working directory {} does not exist", directory.display());
-        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    if command.get_current_dir().is_some() {
+        check_directory(directory)?;
     }
     if program.as_bytes().contains(&b'/') {
         return check(&directory.join(program));
@@ -257,14 +260,25 @@ fn find(program: &OsStr, command: &Command) -> io::Result<()> {
     Err(failure.into())
 }
 
+/// Checks the working directory, since the system's error would seem to be about the program.
+fn check_directory(directory: &Path) -> io::Result<()> {
+    let found = match std::fs::metadata(directory) {
+        Ok(metadata) if !metadata.is_dir() => Err(Errno::NOTDIR.into()),
+        found => found,
+    };
+    found.map(drop).map_err(|error| {
+        let why =
+            format!("cannot change to its working directory {}: {error}", directory.display());
+        io::Error::new(error.kind(), why)
+    })
+}
+
 /// Returns the error of a shell that could not be started, after the program has been found.
-fn of_shell(error: io::Error) -> io::Error {
-    match error.kind() {
-        // A container may have none.
-        io::ErrorKind::NotFound => {
-            io::Error::new(error.kind(), format!("{SHELL}, which starts it, does not exist"))
-        }
-        _ => error,
+fn of_shell(error: io::Error, shell: &str) -> io::Error {
+    // A container may have none.
+    match error.kind() == io::ErrorKind::NotFound && !Path::new(shell).exists() {
+        true => io::Error::new(error.kind(), format!("{shell}, which starts it, does not exist")),
+        false => error,
     }
 }
 
@@ -284,8 +298,11 @@ mod tests {
     /// The program seemed not to exist.
     #[test]
     fn a_shell_that_does_not_exist_is_named() {
-        let error = of_shell(Errno::NOENT.into());
-        assert_eq!(error.to_string(), "/bin/sh, which starts it, does not exist");
-        assert_eq!(of_shell(Errno::TOOBIG.into()).raw_os_error(), Some(7));
+        let missing = "/no/such/shell";
+        let error = of_shell(Errno::NOENT.into(), missing);
+        assert_eq!(error.to_string(), "/no/such/shell, which starts it, does not exist");
+        // Then something else is missing.
+        assert_eq!(of_shell(Errno::NOENT.into(), "/").raw_os_error(), Some(2));
+        assert_eq!(of_shell(Errno::TOOBIG.into(), missing).raw_os_error(), Some(7));
     }
 }
