@@ -20,6 +20,7 @@ fn main() {
     }
     if let Some(agent) = find("QMP_TEST_QEMU_GA", "qemu-ga").or_else(beside_qemus) {
         println!("cargo::rustc-cfg=qemu_ga");
+        println!("cargo::rerun-if-changed={}", agent.display());
         println!("cargo::rustc-env=QMP_TEST_FOUND_QEMU_GA={}", agent.display());
     }
 }

@@ -478,7 +478,7 @@ macro_rules! live {
     ($(#[doc = $doc:literal])* fn $name:ident($real:ident: &RealAgent) $body:block) => {
         $(#[doc = $doc])*
         #[test]
-        #[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
+        #[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga: see QMP_TEST_QEMU_GA in CONTRIBUTING.md")]
         fn $name() {
             for program in real_agent::programs() {
                 eprintln!("{program}");

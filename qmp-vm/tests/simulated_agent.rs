@@ -235,7 +235,7 @@ fn is_explained(ours: &str, theirs: &str) -> bool {
 }
 
 #[test]
-#[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
+#[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga: see QMP_TEST_QEMU_GA in CONTRIBUTING.md")]
 fn a_real_agent_gives_the_same_replies() {
     for program in real_agent::programs() {
         eprintln!("{program}");

@@ -34,7 +34,7 @@ impl Drop for RealAgent {
 }
 
 #[test]
-#[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
+#[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga: see QMP_TEST_QEMU_GA in CONTRIBUTING.md")]
 fn programs_in_the_guest() {
     let scratch = Scratch::new();
     let (_agent, address) = RealAgent::start(&scratch);
@@ -53,7 +53,7 @@ fn programs_in_the_guest() {
 }
 
 #[test]
-#[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
+#[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga: see QMP_TEST_QEMU_GA in CONTRIBUTING.md")]
 fn files_of_the_guest() {
     let scratch = Scratch::new();
     let (_agent, address) = RealAgent::start(&scratch);
