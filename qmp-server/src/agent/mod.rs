@@ -51,7 +51,8 @@ const FIRST_RELEASE: [&str; 12] = [
 /// Nothing is executed, and no file of the host is touched. It answers as the agent of QEMU 11.1 for
 /// Linux does, also with its errors: without a greeting and negotiation, with the byte 0xFF before the
 /// reply to `guest-sync-delimited`, and with silence when the guest shuts down. Commands that are not
-/// simulated get the error `CommandNotFound`, and `guest-info` does not list them.
+/// simulated get the error `CommandNotFound`, and `guest-info` does not list them. The guest's disk has
+/// 256 MiB, of which each file takes 4 KiB besides its contents.
 ///
 /// ```
 /// # #[cfg(unix)] {
