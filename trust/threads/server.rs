@@ -143,7 +143,9 @@ impl Vm {
         let executed = Arc::new(AtomicUsize::new(0));
         let count = || {
             let executed = Arc::clone(&executed);
-            move || drop(executed.fetch_add(1, Ordering::Relaxed))
+            move || {
+                executed.fetch_add(1, Ordering::Relaxed);
+            }
         };
         let (late, replies) = mpsc::channel::<(u64, Reply<Late>)>();
         let replier = thread::spawn(move || {
@@ -561,7 +563,9 @@ fn call_back() {
     let events = vm.server.events();
     let emitter = thread::spawn(move || events.emit(&Tick { n: 1 }));
     let (wake, woken) = mpsc::channel();
-    connection.on_change(move || drop(wake.send(())));
+    connection.on_change(move || {
+        let _ = wake.send(());
+    });
     woken.recv().unwrap();
     assert!(connection.take_output().starts_with(b"{\"QMP\""));
     emitter.join().unwrap();
