@@ -312,7 +312,7 @@ impl Hub {
             if left.is_zero() {
                 return false;
             }
-            // A change of a session is not always announced.
+            // A session that is closed has no commands that wait, which is not always announced.
             let pause = left.min(Duration::from_millis(20));
             let waited = self.changed.wait_timeout(state, pause);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -320,7 +320,8 @@ impl Hub {
         true
     }
 
-    /// Wakes the threads that wait for a change. The calling thread must not hold any lock.
+    /// Wakes the threads that wait for a change. The calling thread must hold neither the lock of the
+    /// state nor that of a session.
     fn announce(&self) {
         if self.waiting.load(Ordering::Acquire) > 0 {
             // A thread that has looked before the change holds the lock until it waits.

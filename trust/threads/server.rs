@@ -504,7 +504,7 @@ fn stop(front: Front, by_command: bool) {
         serving.into_iter().for_each(|thread| thread.join().unwrap());
     }
     if !by_command {
-        // What has been executed has been answered, but for what was in the way of the end.
+        // A server that stops answers what it has executed. One that a client ends may be gone before.
         assert_eq!(vm.executed(), answered);
     }
     assert!(vm.server.has_ended());

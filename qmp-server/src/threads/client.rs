@@ -330,8 +330,8 @@ impl<M: Send + 'static> Client<M> {
         }
         // The thread that waits for bytes notices the end, which the poller would announce again and again
         // until then.
-        let is_watched = turn.is_reading && interest.is_empty();
-        if turn.armed != Some(interest) && !is_watched {
+        let has_reader = turn.is_reading && interest.is_empty();
+        if turn.armed != Some(interest) && !has_reader {
             pool.arm(key, self.fd(), interest)?;
             turn.armed = Some(interest);
         }
