@@ -78,18 +78,25 @@ fn a_read_only_proxy_refuses_and_records() {
     assert!(entries >= 8, "{entries}");
 }
 
-/// While the monitor did not greet, a signal was not obeyed, and nothing said why that took so long.
+/// While the monitor did not greet, a signal was not obeyed, and nothing said why that took so long. When it
+/// was, it cost an earlier recording.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_signal_ends_it_before_it_is_connected() {
     let directory = Directory::for_sockets();
     let (silent, path) = (directory.path("silent"), directory.path("proxy.sock"));
     let _silent = std::os::unix::net::UnixListener::bind(&silent).unwrap();
-    let (mut process, lines) = start(&["--timeout", "1000", &path, &silent], 1);
-    assert!(lines[0].contains("does not answer"), "{lines:?}");
-    kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
-    assert_eq!(process.0.wait().unwrap().code(), Some(0));
-    assert!(!Path::new(&path).exists());
+    let (new, earlier) = (directory.path("new.qmp"), directory.write("earlier.qmp", "earlier\n"));
+    for file in [&new, &earlier] {
+        let arguments = ["--timeout", "1000", "--record", file, &path, &silent];
+        let (mut process, lines) = start(&arguments, 1);
+        assert!(lines[0].contains("does not answer"), "{lines:?}");
+        kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
+        assert_eq!(process.0.wait().unwrap().code(), Some(0));
+        assert!(!Path::new(&path).exists());
+    }
+    assert_eq!(std::fs::read_to_string(&earlier).unwrap(), "earlier\n");
+    assert_eq!(Reader::open(&new).unwrap().count(), 0);
 }
 
 #[test]

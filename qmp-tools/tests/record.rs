@@ -324,6 +324,13 @@ fn a_failed_connection_leaves_an_earlier_recording() {
     let nowhere = directory.path("nowhere");
     record(&[&nowhere, "--timeout", "0", "-c", "query-name"]).failed(3);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
+    // Nor does an interrupt before a client has come.
+    let socket = directory.path("recorded.sock");
+    let mut recording = listening(&["record", &nowhere, "-o", &file, "--listen", &socket]);
+    let id = rustix::process::Pid::from_child(&recording.0);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    assert_eq!(ends(&mut recording.0), 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
     // A recording that begins has nothing of the earlier one.
     record(&["-c", "query-name"]).ok();
     let second = std::fs::read_to_string(&file).unwrap();

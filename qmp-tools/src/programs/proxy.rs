@@ -15,7 +15,7 @@ use qmp_types::recording::Recorder;
 use qmp_vm::proxy::{Access, Listener, Policy, Proxy, ProxyEnd, ProxyOptions};
 
 use crate::cli::{chain, seconds, status_of};
-use crate::record::output::create;
+use crate::record::output::{Earlier, create};
 use crate::sim::{Address, Endpoint, Signals};
 use crate::terminal::{inline, notice};
 
@@ -110,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<ProxyEnd, Box<dyn StdError>> {
     let signals = Signals::hold()?;
     let recorder = arguments.record.as_deref().map(record).transpose()?;
     let mut options = ProxyOptions::new().greeting_within(arguments.timeout);
-    if let Some(recorder) = &recorder {
+    if let Some((recorder, _)) = &recorder {
         options = options.record(recorder.clone());
     }
     let upstream = crate::host::resolve(&arguments.upstream)?;
@@ -143,7 +143,8 @@ fn run(arguments: &Arguments) -> Result<ProxyEnd, Box<dyn StdError>> {
             proxy.wait()
         }
     };
-    if let Some(recorder) = recorder {
+    // Before the monitor is connected, nothing is recorded.
+    if let Some((recorder, _)) = recorder.filter(|(_, earlier)| !earlier.is_kept()) {
         recorder.finish()?;
     }
     Ok(end)
@@ -210,10 +211,12 @@ fn listen(address: &Address, mode: u32) -> Result<(Listener, Address), Box<dyn S
     }
 }
 
-fn record(path: &Path) -> Result<Recorder, Box<dyn StdError>> {
-    let file = create(path);
-    let file = file.map_err(|error| format!("cannot create '{}': {error}", path.display()))?;
-    Ok(Recorder::new(file, "proxy").made_by(concat!("qmp proxy ", env!("CARGO_PKG_VERSION"))))
+fn record(path: &Path) -> Result<(Recorder, Earlier), Box<dyn StdError>> {
+    let created = create(path);
+    let (file, earlier) =
+        created.map_err(|error| format!("cannot create '{}': {error}", path.display()))?;
+    let by = concat!("qmp proxy ", env!("CARGO_PKG_VERSION"));
+    Ok((Recorder::new(file, "proxy").made_by(by), earlier))
 }
 
 /// Parses permissions in octal.

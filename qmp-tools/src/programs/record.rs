@@ -22,7 +22,7 @@ use crate::record::timeline::{self, Filter, Form};
 use crate::record::{is_standard, open, require_connection};
 use crate::shell::script::Tally;
 use crate::shell::{Outcome, Session, Settings};
-use crate::sim::{Endpoint, until_interrupted};
+use crate::sim::{Endpoint, Signals, until_interrupted};
 use crate::terminal::{inline, notice};
 
 /// Record a session with a QMP monitor to a file, and show recordings
@@ -159,13 +159,17 @@ impl Record {
             false => format!("cannot write '{}': {error}", path.display()),
         };
         let by = concat!("qmp record ", env!("CARGO_PKG_VERSION"));
-        let recorder = Recorder::new(create(&path).map_err(cannot)?, &*self.name).made_by(by);
+        let (file, earlier) = create(&path).map_err(cannot)?;
+        let recorder = Recorder::new(file, &*self.name).made_by(by);
         let recorded = match &self.listen {
             Some(endpoint) => self.relay(endpoint, &recorder),
             None => self.session(&recorder),
         };
         // Every line has been written already. Without any, an earlier recording stays as it is.
         let status = recorded?;
+        if earlier.is_kept() {
+            return Ok(status);
+        }
         match recorder.finish() {
             // As with `| head`.
             Err(error) if is_standard(&path) && error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -181,11 +185,13 @@ impl Record {
         recorder: &Recorder,
     ) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let address = crate::host::resolve(self.machine.address.as_deref().unwrap_or_default())?;
+        // Before any thread is spawned, and before the program says that it listens.
+        let signals = Signals::hold()?;
         let listener = Listener::bind(&endpoint.address)?;
         notice(&format!("listening on {}", inline(&listener.address())));
         let (recorder, name) = (recorder.clone(), self.name.clone());
         let acceptor = listener.acceptor()?;
-        let served = until_interrupted(move || {
+        let served = until_interrupted(signals, move || {
             let report = |error: &io::Error| {
                 notice(&format!("{}: {}", inline(&address.to_string()), chain(error)));
             };

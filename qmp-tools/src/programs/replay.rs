@@ -15,7 +15,7 @@ use crate::record::check::{Checked, check};
 use crate::record::relay::{Acceptor, Listener};
 use crate::record::{is_standard, open, require_connection};
 use crate::schema;
-use crate::sim::{Endpoint, until_interrupted};
+use crate::sim::{Endpoint, Signals, until_interrupted};
 use crate::terminal::{self, inline, notice};
 
 /// Serve a recorded session as a QMP server, or check it against a schema
@@ -106,13 +106,15 @@ impl Arguments {
         let recording = recording.map_err(|error| format!("{}: {}", self.name(), chain(&error)))?;
         let order = if self.strict { Order::Strict } else { Order::ByRequest };
         let count = recording.request_count();
+        // Before any thread is spawned, and before the program says that it listens.
+        let signals = Signals::hold()?;
         let replay = Replay::of(recording).order(order).start();
         let listener = Listener::bind(&endpoint.address)?;
         notice(&format!("listening on {} ({count} commands)", inline(&listener.address())));
         let (acceptor, once) = (listener.acceptor()?, self.once);
         let replay = Arc::new(replay);
         let serving = Arc::clone(&replay);
-        let served = until_interrupted(move || -> io::Result<_> {
+        let served = until_interrupted(signals, move || -> io::Result<_> {
             accept(&serving, &acceptor)?;
             if once {
                 return Ok(serving.wait());

@@ -45,12 +45,12 @@ impl Signals {
     }
 }
 
-/// Calls a function on a thread of its own, and waits until it returns, or until a signal that ends
-/// the program. Returns none after a signal: the function goes on until the program ends.
+/// Calls a function on a thread of its own, and waits until it returns, or until one of these signals.
+/// Returns none after a signal: the function goes on until the program ends.
 pub(crate) fn until_interrupted<T: Send + 'static>(
+    signals: Signals,
     function: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Option<T>> {
-    let signals = Signals::hold()?;
     let (done, result) = mpsc::channel();
     let interrupted = done.clone();
     signals.on_first(move |_| drop(interrupted.send(None)))?;
