@@ -4,12 +4,12 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use rustix::process::{getpgrp, getpid, kill_current_process_group, kill_process};
 use rustix::termios;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTOU};
 use signal_hook::{SigId, flag};
 
 /// The longest time from a signal to the end of the program. The main thread may wait longer, for a
@@ -17,15 +17,19 @@ use signal_hook::{SigId, flag};
 /// this program.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The number of times that this program may be continued in the background before it ceases to stop there.
-const ATTEMPTS: usize = 100;
+/// The number of times that this program tries to stop without being stopped: nothing would continue it.
+const ATTEMPTS: usize = 5;
+
+/// A program that was stopped was not continued sooner.
+const STOPPED: Duration = Duration::from_millis(10);
 
 /// The time in which a signal that has arrived is handled.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// Handlers of the signals that end a program, as long as this exists. A child process gets none of them,
-/// as it would if the signals were blocked. A signal that was ignored when the program was started stays
-/// ignored, as `nohup` wants it.
+/// Handlers of the signals that end a program. A child process inherits nothing, as it would inherit a mask.
+/// A signal that was ignored when the program was started stays ignored, as `nohup` wants it.
+///
+/// A program makes this once: afterwards, the signals end it at once.
 #[derive(Debug)]
 pub(crate) struct Ending {
     signals: Vec<i32>,
@@ -45,8 +49,12 @@ impl Ending {
             received: Arc::default(),
             at_once: Arc::new(AtomicBool::new(true)),
         };
-        let (at_once, received) = (ending.at_once.clone(), ending.received.clone());
-        ending.on_each(|signal| flag::register_conditional_default(signal, at_once.clone()))?;
+        let _blocked = Blocked::new(&ending.signals);
+        for signal in &ending.signals {
+            // This stays registered: without any handler, the signal would be ignored.
+            flag::register_conditional_default(*signal, ending.at_once.clone())?;
+        }
+        let received = ending.received.clone();
         ending.on_each(|signal| {
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, received.clone(), number)
@@ -90,6 +98,15 @@ impl Ending {
         self.at_once.store(at_once, Ordering::SeqCst);
     }
 
+    /// Ends the program if a signal has arrived; from now on, one ends it at once.
+    pub(crate) fn obey(&self) {
+        // In this order, no signal is missed.
+        self.set_at_once(true);
+        if let Some(signal) = self.received() {
+            end_by(signal);
+        }
+    }
+
     /// Returns the signal that ends the program, if one has arrived.
     pub(crate) fn received(&self) -> Option<i32> {
         number(&self.received)
@@ -98,15 +115,15 @@ impl Ending {
     /// Stops in the background until this program is the foreground job. Returns `false` if a signal ends it
     /// instead. The system would stop it as well, but not let a signal end it.
     pub(crate) fn wait_for_foreground(&self) -> bool {
-        // A program that nothing would continue does not stop.
-        for _ in 0..ATTEMPTS {
-            if !is_in_background() || self.received().is_some() {
-                break;
-            }
+        // A program that nothing would continue is not stopped.
+        let mut in_vain = 0;
+        while in_vain < ATTEMPTS && is_in_background() && self.received().is_none() {
             // Another thread may be about to handle a signal that has arrived already, or stop first.
             std::thread::sleep(MOMENT);
             if self.received().is_none() {
+                let begin = Instant::now();
                 let _ = kill_current_process_group(rustix::process::Signal::TTOU);
+                in_vain += usize::from(begin.elapsed() < STOPPED);
             }
         }
         self.received().is_none()
@@ -123,6 +140,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        self.set_at_once(true);
         for registered in self.registered.drain(..) {
             signal_hook::low_level::unregister(registered);
         }
@@ -151,9 +169,15 @@ pub(crate) fn end_by(signal: i32) {
     let _ = signal_hook::low_level::emulate_default_handler(signal);
 }
 
-/// Stops this process, as Ctrl-Z does, until the shell that started it continues it.
+/// Stops this job, as Ctrl-Z does, until the shell that started it continues it: a script that waits for
+/// this program stops as well.
 pub(crate) fn suspend() {
-    let _ = kill_process(getpid(), rustix::process::Signal::TSTP);
+    let signal = rustix::process::Signal::TSTP;
+    let _ = match termios::tcgetpgrp(io::stdin()) {
+        Ok(group) if group == getpgrp() => kill_current_process_group(signal),
+        // The other processes of the group are not at this terminal.
+        _ => kill_process(getpid(), signal),
+    };
 }
 
 /// Returns whether another job has the terminal. To change its mode would disturb that job, and stop this
@@ -163,18 +187,25 @@ pub(crate) fn is_in_background() -> bool {
     termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group != getpgrp())
 }
 
-/// This thread may write to the terminal and change it even from the background, while this exists.
-#[derive(Debug)]
-pub(crate) struct FromBackground(Option<SigSet>);
+/// Lets this thread write to the terminal and change it even from the background, until the result is dropped.
+pub(crate) fn allow_from_background() -> Blocked {
+    Blocked::new(&[SIGTTOU])
+}
 
-impl FromBackground {
-    pub(crate) fn allow() -> Self {
-        let signals: SigSet = [Signal::SIGTTOU].into_iter().collect();
+/// Signals that this thread does not receive while this exists. If no other thread does, they arrive later:
+/// one that arrives while its first handler is registered would be lost.
+#[derive(Debug)]
+pub(crate) struct Blocked(Option<SigSet>);
+
+impl Blocked {
+    pub(crate) fn new(signals: &[i32]) -> Self {
+        let signals = signals.iter().filter_map(|signal| Signal::try_from(*signal).ok());
+        let signals: SigSet = signals.collect();
         Self(signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok())
     }
 }
 
-impl Drop for FromBackground {
+impl Drop for Blocked {
     fn drop(&mut self) {
         let _ = self.0.map(|before| before.thread_set_mask());
     }

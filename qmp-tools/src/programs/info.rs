@@ -160,7 +160,7 @@ fn watch_all(machines: &[MachineArgs], interval: Duration) -> Result<u8, Box<dyn
         );
         return Ok(2);
     }
-    let signals = watch::Signals::hold()?;
+    let signals = watch::Signals::handle()?;
     let outcomes = each_connection(machines, |machine, _| Ok(machine));
     if outcomes.iter().all(|outcome| outcome.result.is_err()) {
         return Ok(conclude(&outcomes));

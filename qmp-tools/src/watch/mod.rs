@@ -1,8 +1,9 @@
 //! A live view of virtual machines at a terminal: `qmp info --watch`.
 //!
 //! A thread for each machine (`source`) asks it once an interval and sends what it hears; the main
-//! thread keeps the history (`state`) and draws it (`view`).
+//! thread keeps the history (`state`) and draws it (`view`) on the terminal (`display`).
 
+mod display;
 mod host;
 mod keyboard;
 mod signals;
@@ -18,21 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind};
-use ratatui::crossterm::execute;
-#[cfg(unix)]
-use ratatui::crossterm::terminal::enable_raw_mode;
-use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, size,
-};
-use ratatui::layout::Rect;
-use ratatui::{DefaultTerminal, TerminalOptions, Viewport};
 
-#[cfg(unix)]
-use crate::ending::{FromBackground, is_in_background};
 use crate::machine::{Machine, MachineArgs, Origin};
 use crate::terminal::{divert_notices, notice};
+use display::Display;
 pub use signals::Signals;
 use source::{Outlet, Update};
 use state::Screen;
@@ -129,44 +120,17 @@ fn show(
     signals: &Signals,
     notices: &Notices,
 ) -> io::Result<()> {
-    // A part of it may have been done.
-    let mut terminal = take_over().inspect_err(|_| drop(restore()))?;
-    let result = interact(&mut terminal, screen, updates, signals, notices);
-    let restored = restore();
-    // Dropping it would panic if neither the cursor can be shown nor that be reported.
-    std::mem::forget(terminal);
-    result.and(restored)
-}
-
-fn take_over() -> io::Result<DefaultTerminal> {
-    let viewport = Viewport::Fixed(area());
-    let terminal = ratatui::try_init_with_options(TerminalOptions { viewport })?;
-    execute!(io::stdout(), EnterAlternateScreen)?;
-    Ok(terminal)
-}
-
-/// Returns the area of the terminal. What a terminal does not know, such as a serial line, is taken to be 80
-/// columns and 24 rows. Memory is needed for each cell, so that the area is limited.
-fn area() -> Rect {
-    let (columns, rows) = size().unwrap_or_default();
-    let known = |cells, usual| if cells == 0 { usual } else { cells };
-    Rect::new(0, 0, known(columns, 80).min(1000), known(rows, 24).min(500))
-}
-
-/// Gives the terminal back.
-fn restore() -> io::Result<()> {
-    // If a signal ended this program in the background, the mode is that of another job by now.
-    #[cfg(unix)]
-    let (is_ours, _allowed) = (!is_in_background(), FromBackground::allow());
-    #[cfg(not(unix))]
-    let is_ours = true;
-    let mode = if is_ours { disable_raw_mode() } else { Ok(()) };
-    mode.and(execute!(io::stdout(), Show, LeaveAlternateScreen))
+    if !signals.wait_for_foreground() {
+        return Ok(());
+    }
+    let mut display = Display::open()?;
+    let result = interact(&mut display, screen, updates, signals, notices);
+    result.and(display.close())
 }
 
 /// Draws the screen when something is new, and obeys the keys.
 fn interact(
-    terminal: &mut DefaultTerminal,
+    display: &mut Display,
     screen: &mut Screen,
     updates: &Receiver<(usize, Update)>,
     signals: &Signals,
@@ -184,12 +148,9 @@ fn interact(
             screen.notice = last;
             is_new = true;
         }
-        if terminal.get_frame().area() != area() {
-            terminal.resize(area())?;
-            is_new = true;
-        }
+        is_new |= display.resize()?;
         if std::mem::take(&mut is_new) {
-            terminal.draw(|frame| view::draw(frame, screen))?;
+            display.draw(screen)?;
         }
         let event = match events.recv_timeout(LATENCY) {
             Ok(event) => event?,
@@ -201,25 +162,15 @@ fn interact(
         match event {
             end if keyboard::is_end(&end) => return Ok(()),
             #[cfg(unix)]
-            stop if keyboard::is_stop(&stop) => suspend(terminal, signals)?,
+            stop if keyboard::is_stop(&stop) => match display.suspend(signals)? {
+                true => {}
+                false => return Ok(()),
+            },
             Event::Key(key) if key.kind != KeyEventKind::Release => press(screen, key.code),
             _ => {}
         }
     }
     Ok(())
-}
-
-/// Gives the terminal to the shell that started this program, until that continues it.
-#[cfg(unix)]
-fn suspend(terminal: &mut DefaultTerminal, signals: &Signals) -> io::Result<()> {
-    restore()?;
-    signals.suspend();
-    if signals.closed.load(Ordering::Acquire) {
-        return Ok(());
-    }
-    enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen)?;
-    terminal.clear()
 }
 
 fn press(screen: &mut Screen, key: KeyCode) {

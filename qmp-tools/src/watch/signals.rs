@@ -2,9 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(unix)]
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 #[cfg(unix)]
 use signal_hook::{consts::SIGHUP, flag};
@@ -29,7 +29,7 @@ impl Signals {
     ///
     /// # Errors
     /// Returns an error if the signals cannot be handled.
-    pub fn hold() -> io::Result<Self> {
+    pub fn handle() -> io::Result<Self> {
         let closed = Arc::<AtomicBool>::default();
         #[cfg(unix)]
         {
@@ -59,12 +59,21 @@ impl Signals {
         Ok(())
     }
 
-    /// Stops the program, as Ctrl-Z does, until it is the foreground job again, or until a signal closes the
-    /// screen.
+    /// Stops the program, as Ctrl-Z does, until it is the foreground job again. Returns `false` if a signal
+    /// closes the screen instead.
     #[cfg(unix)]
-    pub(super) fn suspend(&self) {
+    pub(super) fn suspend(&self) -> bool {
         suspend();
-        self.ending.wait_for_foreground();
+        self.wait_for_foreground()
+    }
+
+    /// Waits until the program is the foreground job. Returns `false` if a signal closes the screen instead.
+    pub(super) fn wait_for_foreground(&self) -> bool {
+        #[cfg(unix)]
+        if !self.ending.wait_for_foreground() {
+            return false;
+        }
+        !self.closed.load(Ordering::Acquire)
     }
 
     /// Ends the program if a signal has closed the screen, or the terminal has hung up; otherwise, signals
@@ -72,12 +81,10 @@ impl Signals {
     pub(super) fn obey(&self) {
         #[cfg(unix)]
         {
-            self.ending.set_at_once(true);
-            match self.ending.received() {
-                Some(signal) => end_by(signal),
-                // The screen may have failed before the other thread noticed.
-                None if hangs_up(Some(Duration::ZERO)) => end_by(SIGHUP),
-                None => {}
+            self.ending.obey();
+            // The screen may have failed before the other thread noticed.
+            if hangs_up(Some(Duration::ZERO)) {
+                end_by(SIGHUP);
             }
         }
     }

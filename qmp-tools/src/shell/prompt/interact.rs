@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Stdout};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use super::pager;
 use super::screen::Screen;
 use super::statements::{is_exit, label};
 use super::tty::{self, Arrived, Tty};
-use crate::ending::{is_in_background, suspend};
+use crate::ending::{Ending, is_in_background, suspend};
 use crate::shell::session::{Peer, is_agent_statement};
 use crate::shell::{Interrupt, Outcome, secrets};
 
@@ -107,9 +108,9 @@ impl<'p> Seat<'p> {
         cleared.map(|()| outcome)
     }
 
-    /// Returns the signal that ended the prompt, and is to end the program.
-    pub(super) fn ended_by(&self) -> Option<i32> {
-        self.tty.ended_by()
+    /// Returns what is left to be done about signals when this has been dropped.
+    pub(super) fn ending(&self) -> Arc<Ending> {
+        self.tty.ending()
     }
 
     fn turn(&mut self) -> io::Result<Outcome> {
@@ -389,7 +390,7 @@ impl<'p> Seat<'p> {
         self.tty.leave()?;
         suspend();
         self.tty.enter_in_foreground()?;
-        if self.ended_by().is_some() {
+        if self.tty.ended_by().is_some() {
             return Ok(());
         }
         self.screen.recover()

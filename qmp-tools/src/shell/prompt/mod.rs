@@ -132,12 +132,10 @@ fn at_terminal(
     };
     let mut seat = interact::Seat::new(parts, tty);
     let outcome = seat.run();
-    let ended_by = seat.ended_by();
-    // The terminal is as it was.
+    let ending = seat.ending();
     drop(seat);
-    if let Some(signal) = ended_by {
-        signal_hook::low_level::emulate_default_handler(signal)?;
-    }
+    // The terminal is as it was.
+    ending.obey();
     // The other thread ends with its channels, after the command that it executes.
     let until = Instant::now() + Duration::from_millis(200);
     while !thread.is_finished() && Instant::now() < until {

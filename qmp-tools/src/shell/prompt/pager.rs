@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::termios;
 
 use super::tty::Tty;
-use crate::ending::FromBackground;
+use crate::ending::allow_from_background;
 
 /// The program of a pager for `sh`, which stops until it is the foreground job: before that, Ctrl-C
 /// would end this program, and the pager would see a terminal that is not its own.
@@ -82,7 +82,7 @@ fn foreground() -> Option<Pid> {
 fn as_foreground_job(program: &str, text: &str, tty: &Tty, own: Pid) -> io::Result<Option<i32>> {
     // A pager must not inherit what is allowed after it is started.
     let mut child = command(WHEN_IN_FOREGROUND, program).process_group(0).spawn()?;
-    let _allowed = FromBackground::allow();
+    let _allowed = allow_from_background();
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let group = group.ok_or(io::ErrorKind::NotFound)?;
     let mut status = wait(group);

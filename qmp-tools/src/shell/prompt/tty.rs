@@ -40,7 +40,7 @@ pub(super) struct Tty {
     /// Whether the mode is this program's.
     is_entered: Cell<bool>,
     woken: UnixStream,
-    ending: Ending,
+    ending: Arc<Ending>,
 }
 
 /// Ends a wait from another thread.
@@ -65,6 +65,7 @@ impl Tty {
         ending.keep(pipe::register(SIGWINCH, waker.try_clone()?)?);
         let mode = before.clone();
         ending.insist(move || drop(tcsetattr(OptionalActions::Now, &mode)))?;
+        let ending = Arc::new(ending);
         let tty = Self { before, is_entered: Cell::new(false), woken, ending };
         tty.enter_in_foreground()?;
         Ok((tty, Waker(Arc::new(waker))))
@@ -93,9 +94,11 @@ impl Tty {
 
     /// Gives the terminal back as it was.
     pub(super) fn leave(&self) -> io::Result<()> {
+        // The mode matters even if nothing can be written.
+        let written = write(NO_BRACKETED_PASTE);
+        tcsetattr(OptionalActions::Drain, &self.before)?;
         self.is_entered.set(false);
-        write(NO_BRACKETED_PASTE)?;
-        tcsetattr(OptionalActions::Drain, &self.before)
+        written
     }
 
     /// Gives the terminal to another program, which cannot be suspended: nothing would continue it.
@@ -112,6 +115,11 @@ impl Tty {
     /// Returns the signal that ends the program, if one has arrived.
     pub(super) fn ended_by(&self) -> Option<i32> {
         self.ending.received()
+    }
+
+    /// Returns what is left to be done about signals when this has been dropped.
+    pub(super) fn ending(&self) -> Arc<Ending> {
+        self.ending.clone()
     }
 
     /// Discards what was typed and not read yet.
