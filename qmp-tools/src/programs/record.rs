@@ -14,7 +14,7 @@ use signal_hook::flag;
 
 use super::shell::status;
 use crate::cli::{StandardOutput, chain, seconds, status_of};
-use crate::ending::heeded;
+use crate::ending::{Blocked, heeded};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::output::create;
 use crate::record::relay::{self, Listener};
@@ -110,7 +110,7 @@ Examples:
   qmp record show session.qmp --slower 10 --json
   qmp replay session.qmp unix:/tmp/vm.sock               serve the recording
 
-Exit status: 0 if all was recorded, 1 if a command failed or a file cannot be read or written, 2 for \
+Exit status: 0 if all was recorded, even if the machine ended meanwhile, 1 if a command failed or a file cannot be read or written, 2 for \
 invalid arguments, 3 if the connection failed, 4 if a deadline passed.";
 
 /// Runs the program, and returns its exit status.
@@ -226,11 +226,19 @@ impl Record {
             }
         }
         let period = self.period.or((!self.command.is_empty()).then_some(Duration::ZERO));
-        let end = period.map(|period| Instant::now() + period);
+        // A time that the clock cannot represent never comes.
+        let end = period.and_then(|period| Instant::now().checked_add(period));
         let interrupted = interrupt()?;
         while !is_over && !interrupted.load(Ordering::Relaxed) {
             let rest = end.map_or(POLL, |end| end.saturating_duration_since(Instant::now()));
-            is_over = rest.is_zero() || session.pump(rest.min(POLL))? == Outcome::Lost;
+            is_over = rest.is_zero();
+            if !is_over && session.pump(rest.min(POLL))? == Outcome::Lost {
+                is_over = true;
+                // The recording of a machine that has ended is complete.
+                if !machine.client.closed().by_peer() {
+                    tally.add(session.lost()?);
+                }
+            }
         }
         drop(session);
         let status = status(tally.worst());
@@ -241,13 +249,17 @@ impl Record {
     }
 }
 
-/// Returns a flag that a signal sets which would end the program. A second one ends it.
+/// Returns a flag that a signal sets which would end the program. A second one ends it. As with a server
+/// ([`Signals::hold`]), only a hangup may be ignored.
 fn interrupt() -> io::Result<Arc<AtomicBool>> {
-    let interrupted = Arc::<AtomicBool>::default();
-    // `nohup` has a hangup ignored.
-    for signal in heeded(&[SIGHUP]).into_iter().chain([SIGINT, SIGTERM]) {
+    // While a part is registered, a signal ends the program, as it did before.
+    let interrupted = Arc::new(AtomicBool::new(true));
+    let signals: Vec<_> = heeded(&[SIGHUP]).into_iter().chain([SIGINT, SIGTERM]).collect();
+    let _blocked = Blocked::new(&signals);
+    for signal in signals {
         flag::register_conditional_default(signal, interrupted.clone())?;
         flag::register(signal, interrupted.clone())?;
     }
+    interrupted.store(false, Ordering::SeqCst);
     Ok(interrupted)
 }
