@@ -194,8 +194,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Returns an error if the text is not a number, or the number is not a duration.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().unwrap_or(f64::NAN);
-    if seconds.is_nan() || seconds < 0.0 {
+    if seconds.is_nan() {
         return Err(String::from("not a number of seconds"));
+    }
+    if seconds < 0.0 {
+        return Err(String::from("must not be negative"));
     }
     Duration::try_from_secs_f64(seconds).map_err(|_| String::from("too long"))
 }

@@ -214,6 +214,18 @@ fn each_exit_status() {
     for part in ["line 1: ", " 2 s", "`hang`", "--timeout", "set timeout="] {
         assert!(err.contains(part), "{err}");
     }
+    for arguments in [
+        &["shell", "--timeout", "-1"] as &[&str],
+        &["info", "--timeout", "-1"],
+        &["ls", "--timeout", "-1"],
+        &["record", "-o", "-", "--for", "-1"],
+        &["record", "show", "-", "--slower", "-1"],
+        &["proxy", "--timeout", "-1", path, path],
+        &["proxy", "--reply-timeout", "-1", path, path],
+        &["sim", "--delay", "stop=-1"],
+    ] {
+        assert!(run(QMP, arguments).failed(2).contains("must not be negative"), "{arguments:?}");
+    }
     let help = run(SHELL, &["--help"]).ok();
     assert!(
         ["0  all", "1  a", "2  the", "3  no", "4  a"].iter().all(|it| help.contains(it)),
@@ -403,7 +415,6 @@ fn a_closed_output_is_silent() {
     }
 }
 
-/// Passwords were in the log and on the screen.
 /// An output that fails is reported by its name.
 #[test]
 #[cfg(target_os = "linux")]
@@ -429,6 +440,7 @@ fn a_full_disk_is_reported() {
     ran.ok();
 }
 
+/// Passwords were in the log and on the screen.
 #[test]
 fn logs_and_verbose_output_have_no_secrets() {
     let directory = Directory::new();

@@ -61,7 +61,8 @@ pub struct Arguments {
 
     /// Ask the machines that are watched at this interval
     #[cfg(feature = "watch")]
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval, requires = "watch")]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval, requires = "watch",
+        allow_negative_numbers = true)]
     interval: Duration,
 
     #[command(flatten)]

@@ -19,7 +19,8 @@ pub struct Arguments {
     json: bool,
 
     /// Wait at most this long for each QEMU's answer
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds,
+        allow_negative_numbers = true)]
     timeout: Duration,
 
     /// Read /proc and the sockets of managers below this directory

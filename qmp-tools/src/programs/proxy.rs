@@ -60,11 +60,12 @@ pub struct Arguments {
     mode: u32,
 
     /// Wait at most this long for the monitor's greeting
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds,
+        allow_negative_numbers = true)]
     timeout: Duration,
 
     /// Answer a command with an error if the monitor does not answer within this time
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     reply_timeout: Option<Duration>,
 }
 

@@ -63,7 +63,8 @@ struct Record {
     command: Vec<String>,
 
     /// After the commands, record events for this long
-    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, conflicts_with = "listen")]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, conflicts_with = "listen",
+        allow_negative_numbers = true)]
     period: Option<Duration>,
 
     /// Listen at LISTEN, and pass clients on to the monitor, one after the other

@@ -35,7 +35,7 @@ pub struct Filter {
     pub errors: bool,
 
     /// Show only what took at least this many milliseconds
-    #[arg(long, value_name = "MS", value_parser = duration)]
+    #[arg(long, value_name = "MS", value_parser = duration, allow_negative_numbers = true)]
     pub slower: Option<f64>,
 
     /// Show only messages of this connection
@@ -44,8 +44,11 @@ pub struct Filter {
 }
 
 fn duration(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| !number.is_nan());
-    number.ok_or_else(|| "not a number of milliseconds".to_owned())
+    match text.parse::<f64>() {
+        Ok(number) if number < 0.0 => Err("must not be negative".to_owned()),
+        Ok(number) if !number.is_nan() => Ok(number),
+        _ => Err("not a number of milliseconds".to_owned()),
+    }
 }
 
 /// How it is shown.

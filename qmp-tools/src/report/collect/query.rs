@@ -13,7 +13,8 @@ use super::super::model::Problem;
 /// of twice that time.
 pub(super) struct Queries<'a> {
     vm: &'a Client,
-    until: Instant,
+    /// `None` if it is too far for the clock.
+    until: Option<Instant>,
     within: Duration,
     answered: usize,
     /// Whether the query whose reply was awaited last was not answered.
@@ -46,7 +47,7 @@ impl<'a> Queries<'a> {
     pub(super) fn new(vm: &'a Client, within: Duration) -> Self {
         Self {
             vm,
-            until: Instant::now() + 2 * within,
+            until: Instant::now().checked_add(within.saturating_mul(2)),
             within,
             answered: 0,
             is_stuck: false,
@@ -94,8 +95,8 @@ impl<'a> Queries<'a> {
         name: String,
         kind: Wanted,
     ) -> Result<Query<R::Return>, Error> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        let within = left.min(self.within);
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        let within = left.map_or(self.within, |left| left.min(self.within));
         let ticket = self.vm.call(request).within(within).send()?;
         Ok(Query { ticket, name, kind })
     }

@@ -28,7 +28,7 @@ struct Object {
 const HIDDEN: [&str; 3] = ["irq", "memory-region", "qemu:memory-region"];
 
 pub(super) fn tree(vm: &Client, within: Duration) -> Result<Vec<Branch>, Error> {
-    let until = Instant::now() + within;
+    let until = Instant::now().checked_add(within);
     let root = Object {
         parent: 0,
         depth: 0,
@@ -45,7 +45,8 @@ pub(super) fn tree(vm: &Client, within: Duration) -> Result<Vec<Branch>, Error> 
             let object = &objects[next];
             if object.depth < DEEPEST {
                 let path = if next == 0 { "/" } else { &object.path };
-                let left = until.saturating_duration_since(Instant::now());
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                let left = left.unwrap_or(within);
                 asked.push_back((next, vm.call(QomList::new(path)).within(left).send()?));
             }
             next += 1;
