@@ -64,6 +64,44 @@ fn a_signal_restores_the_terminal() {
     }
 }
 
+/// After the prompt, while a launched QEMU took its time to end, signals were ignored.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_a_shell_after_its_prompt() {
+    use std::os::unix::process::ExitStatusExt;
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::termios::LocalModes;
+
+    let directory = support::Directory::new();
+    let (program, file) = (directory.path("qemu"), directory.path("pid"));
+    let sim = format!("exec -a qemu-system-x86_64 {} \"$@\"", support::QMP);
+    std::fs::write(&program, format!("#!/bin/bash\necho $$ >{file}\n{sim}\n")).unwrap();
+    std::process::Command::new("chmod").args(["+x", &program]).status().unwrap();
+    for when in ["while it is left", "afterwards"] {
+        let mut terminal = Terminal::open(&["--launch", &program]);
+        terminal.expect_prompt();
+        let id = std::fs::read_to_string(&file).unwrap();
+        let qemu = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+        kill_process(qemu, Signal::STOP).unwrap();
+        terminal.press("\x04");
+        let until = Instant::now() + Duration::from_secs(30);
+        while !terminal.mode().contains(LocalModes::ICANON) {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if when == "afterwards" {
+            terminal.pause(Duration::from_millis(500));
+        }
+        kill_process(Pid::from_child(&terminal.shell.0), Signal::TERM).unwrap();
+        let begin = Instant::now();
+        let status = terminal.shell.0.wait().unwrap();
+        let _ = kill_process(qemu, Signal::KILL);
+        assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{when}: {status:?}");
+        assert!(begin.elapsed() < Duration::from_secs(10), "{when}");
+    }
+}
+
 /// A terminal that takes no output, as when a connection stalls, kept the shell from obeying a signal.
 #[test]
 fn a_signal_ends_a_prompt_that_cannot_be_shown() {

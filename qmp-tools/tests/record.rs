@@ -346,26 +346,36 @@ fn the_exit_status_says_what_went_wrong() {
     let mut sim = Command::new(QMP);
     sim.args(["sim", &path, "--delay", "query-name=1000"]).stderr(Stdio::null());
     let mut sim = Process(sim.spawn().unwrap());
-    let record =
-        |command: &str| run(QMP, &["record", &path, "-o", &file, "--timeout", "3", "-c", command]);
-    record("query-status").ok();
-    record("no-such-command").failed(1);
-    record("query-name").failed(4);
-    record("quit").ok();
+    let record = |arguments: &[&str]| {
+        run(QMP, &[&["record", &path, "-o", &file] as &[&str], arguments].concat())
+    };
+    record(&["-c", "query-status"]).ok();
+    record(&["-c", "no-such-command"]).failed(1);
+    record(&["-c", "query-name", "--timeout", "3"]).failed(4);
+    record(&["-c", "quit"]).ok();
     sim.0.wait().unwrap();
     let listener = UnixListener::bind(&path).unwrap();
+    // The machines end at a command, between two messages, and in the middle of one.
+    let ends = [(true, ""), (false, ""), (false, "{\"event\": ")];
     std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut input = BufReader::new(stream.try_clone().unwrap());
-        stream.write_all(b"{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n").unwrap();
-        let mut line = String::new();
-        input.read_line(&mut line).unwrap();
-        let command: Value = serde_json::from_str(&line).unwrap();
-        writeln!(stream, "{{\"return\": {{}}, \"id\": {}}}", command["id"]).unwrap();
-        // The next command is the last one.
-        input.read_line(&mut line).unwrap();
+        for (at_command, last) in ends {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut input = BufReader::new(stream.try_clone().unwrap());
+            stream.write_all(b"{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n").unwrap();
+            let mut line = String::new();
+            input.read_line(&mut line).unwrap();
+            let command: Value = serde_json::from_str(&line).unwrap();
+            writeln!(stream, "{{\"return\": {{}}, \"id\": {}}}", command["id"]).unwrap();
+            if at_command {
+                input.read_line(&mut line).unwrap();
+            }
+            stream.write_all(last.as_bytes()).unwrap();
+        }
     });
-    record("query-status").failed(3);
+    record(&["-c", "query-status"]).failed(3);
+    // Without a time, and with one that the clock cannot represent.
+    record(&[]).ok();
+    assert!(record(&["--for", "1e19"]).failed(3).contains("in the middle"));
 }
 
 /// A recording that lasts until an interrupt ends with it as it should, and successfully.
@@ -380,9 +390,13 @@ fn an_interrupt_ends_a_recording() {
     let status = format!("/proc/{}/status", record.0.id());
     let is_handled = || {
         let status = std::fs::read_to_string(&status).unwrap();
-        let set = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
-        // SIGTERM is 15.
-        u64::from_str_radix(set, 16).unwrap() >> 14 & 1 == 1
+        let has_term = |set| {
+            let set = status.lines().find_map(|line| line.strip_prefix(set)).unwrap().trim();
+            // SIGTERM is 15.
+            u64::from_str_radix(set, 16).unwrap() >> 14 & 1 == 1
+        };
+        // It is blocked while its handlers are registered.
+        has_term("SigCgt:") && !has_term("SigBlk:")
     };
     let until = Instant::now() + Duration::from_secs(30);
     while !is_handled() {

@@ -9,7 +9,7 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pty::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
@@ -64,8 +64,10 @@ fn a_terminal_without_a_usual_size_has_a_view() {
     for (rows, columns) in [(0, 0), (u16::MAX, u16::MAX)] {
         let mut terminal = Terminal::open_as(QMP, &["info", "--watch"], (rows, columns), (24, 80));
         // More columns than there are wrap, and cover each other.
+        let expected = if rows > 0 { "" } else { "MACHINE" };
         terminal.wait_for("the view", |screen| {
-            screen.alternate_screen() && (rows > 0 || screen.contents().contains("MACHINE"))
+            let contents = screen.contents();
+            screen.alternate_screen() && !contents.trim().is_empty() && contents.contains(expected)
         });
         terminal.type_keys("q");
         assert_eq!(terminal.end(), Some(0));
@@ -149,16 +151,25 @@ fn a_signal_ends_the_view() {
 /// Wherever in its start a signal meets the program, the terminal is left as it was.
 #[test]
 fn a_signal_ends_the_start_of_the_view() {
+    const STEPS: u32 = 40;
+
     let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
-    for delay in 0..40 {
+    let begin = Instant::now();
+    let mut terminal = Terminal::open(QMP, &["info", "--watch"], 24, 80);
+    terminal.expect("q quit");
+    let start = begin.elapsed();
+    terminal.type_keys("q");
+    assert_eq!(terminal.end(), Some(0));
+    for step in 0..STEPS {
+        let delay = start * step / STEPS;
         let mut terminal = Terminal::open(QMP, &["info", "--watch"], 24, 80);
-        std::thread::sleep(Duration::from_millis(delay));
+        std::thread::sleep(delay);
         terminal.signal(Signal::TERM);
-        assert_eq!(terminal.end_within(SOON).signal(), Some(Signal::TERM.as_raw()), "{delay}");
+        assert_eq!(terminal.end_within(SOON).signal(), Some(Signal::TERM.as_raw()), "{delay:?}");
         terminal.wait_for("the screen is restored", |screen| {
             !screen.alternate_screen() && !screen.hide_cursor()
         });
-        assert!(terminal.mode().contains(usual), "{delay}");
+        assert!(terminal.mode().contains(usual), "{delay:?}");
     }
 }
 
@@ -189,8 +200,7 @@ fn a_signal_ends_a_view_in_the_background() {
     // A shell with job control, so that the view is a job of its own.
     let job = format!("sh -c 'echo $$ >{file}; exec \"$0\" info --watch' {QMP}");
     let script = format!("{job}; kill -TERM %1; bg %1; wait %1; echo \"status $?\"");
-    let arguments = ["--ctty", "--wait", "sh", "-mc", &script];
-    let mut terminal = Terminal::open("setsid", &arguments, 24, 80);
+    let mut terminal = with_jobs(&script);
     terminal.expect("q quit");
     let id = std::fs::read_to_string(file).unwrap();
     kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
@@ -200,33 +210,72 @@ fn a_signal_ends_a_view_in_the_background() {
     assert!(terminal.with_screen(|screen| !screen.alternate_screen() && !screen.hide_cursor()));
 }
 
-/// Ctrl-Z gives the terminal to the shell, and `fg` shows the view again; a signal ends it meanwhile.
+/// Opens a terminal whose shell has job control.
+#[cfg(target_os = "linux")]
+fn with_jobs(script: &str) -> Terminal {
+    Terminal::open("setsid", &["--ctty", "--wait", "sh", "-mc", script], 24, 80)
+}
+
+/// Ctrl-Z gives the terminal to the shell, and `fg` shows the view again. A script that had started the view
+/// kept the terminal.
 #[test]
 #[cfg(target_os = "linux")]
 fn control_z_stops_the_view() {
-    for (then, status) in
-        [("echo stopped; sleep 1; fg %1", 0), ("kill -TERM %1; bg %1; wait %1", 143)]
-    {
-        let script = format!("{QMP} info --watch; {then}; echo \"status $?\"");
-        let arguments = ["--ctty", "--wait", "sh", "-mc", &script];
-        let mut terminal = Terminal::open("setsid", &arguments, 24, 80);
+    let view = format!("{QMP} info --watch");
+    for job in [view.clone(), format!("sh -c '{view}; exit $?'")] {
+        let mut terminal =
+            with_jobs(&format!("{job}; echo stopped; read line; fg %1; echo \"status $?\""));
         let usual = terminal.mode();
         terminal.expect("q quit");
         terminal.type_keys("\u{1a}");
-        if status == 0 {
-            terminal.wait_for("the usual screen", |screen| {
-                screen.contents().contains("stopped") && !screen.alternate_screen()
-            });
-            assert_eq!(terminal.mode(), usual);
-            terminal.wait_for("the view again", |screen| {
-                screen.alternate_screen() && screen.contents().contains("q quit")
-            });
-            terminal.type_keys("q");
-        }
-        terminal.expect(&format!("status {status}"));
+        terminal.wait_for("the usual screen", |screen| {
+            screen.contents().contains("stopped") && !screen.alternate_screen()
+        });
+        assert_eq!(terminal.mode(), usual);
+        terminal.type_keys("\n");
+        terminal.wait_for("the view again", |screen| {
+            screen.alternate_screen() && screen.contents().contains("q quit")
+        });
+        terminal.type_keys("q");
+        terminal.expect("status 0");
         assert_eq!(terminal.end(), Some(0));
         assert_eq!(terminal.mode(), usual);
     }
+}
+
+/// A view that Ctrl-Z had stopped, and that a signal ended then, closed the screen of another program.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_view_that_is_ended_while_it_is_stopped_leaves_the_screen() {
+    let other = "printf '\\033[?1049h\\033[?25l'";
+    let end = "kill -TERM %1; bg %1; wait %1; echo \"status $?\"";
+    let mut terminal = with_jobs(&format!("{QMP} info --watch; {other}; {end}"));
+    let usual = terminal.mode();
+    terminal.expect("q quit");
+    terminal.type_keys("\u{1a}");
+    // SIGTERM is 15.
+    terminal.expect("status 143");
+    assert_eq!(terminal.end(), Some(0));
+    assert!(terminal.with_screen(|screen| screen.alternate_screen() && screen.hide_cursor()));
+    assert_eq!(terminal.mode(), usual);
+}
+
+/// A view that was started in the background, where it waits for the terminal, could not be ended.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_view_in_the_background_waits_for_the_terminal() {
+    let stopped = "until grep -q '^State:.T' /proc/$!/status; do sleep 0.1; done";
+    let view = format!("{QMP} info --watch & {stopped}");
+    let mut terminal = with_jobs(&format!("{view}; fg %1; echo \"status $?\""));
+    terminal.expect("q quit");
+    terminal.type_keys("q");
+    terminal.expect("status 0");
+    assert_eq!(terminal.end(), Some(0));
+    let end = "kill -TERM %1; bg %1; wait %1; echo \"status $?\"";
+    let mut terminal = with_jobs(&format!("{view}; {end}"));
+    // SIGTERM is 15.
+    terminal.expect("status 143");
+    assert_eq!(terminal.end(), Some(0));
 }
 
 /// A QEMU that the view started did not receive the signals that end the view.
@@ -248,7 +297,7 @@ fn a_launched_machine_is_started_with_the_usual_signals() {
     assert_eq!(terminal.end(), Some(0));
 }
 
-/// Keys that are typed after `q`, while a QEMU takes its time to end, is for the next program.
+/// Keys that are typed after `q`, while a QEMU takes its time to end, are for the next program.
 #[test]
 #[cfg(target_os = "linux")]
 fn keys_after_the_end_are_left() {
