@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 /// Starts a thread that reads what arrives from the terminal, up to a key that [ends](is_end) the view: what
-/// is typed after that is for the next program.
+/// is typed after that is for the next program. Only keys that arrive together with it are lost.
 ///
 /// Crossterm's reader does not return in the middle of an escape sequence, or once the terminal has
 /// hung up, whatever its timeout is: nothing else may wait for it.
