@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use rustix::process::{getpgrp, getpid, kill_current_process_group, kill_process};
 use rustix::termios;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTOU};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTOU};
 use signal_hook::{SigId, flag};
 
 /// The longest time from a signal to the end of the program. The main thread may wait longer, for a
@@ -38,6 +38,8 @@ pub(crate) struct Ending {
     received: Arc<AtomicUsize>,
     /// Whether a signal ends the program at once: the terminal is as it was.
     at_once: Arc<AtomicBool>,
+    /// Whether the program has been continued after it was stopped.
+    continued: Arc<AtomicBool>,
 }
 
 impl Ending {
@@ -48,6 +50,7 @@ impl Ending {
             registered: Vec::new(),
             received: Arc::default(),
             at_once: Arc::new(AtomicBool::new(true)),
+            continued: Arc::default(),
         };
         let _blocked = Blocked::new(&ending.signals);
         for signal in &ending.signals {
@@ -59,6 +62,7 @@ impl Ending {
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, received.clone(), number)
         })?;
+        ending.keep(flag::register(SIGCONT, ending.continued.clone())?);
         Ok(ending)
     }
 
@@ -112,6 +116,12 @@ impl Ending {
         number(&self.received)
     }
 
+    /// Returns whether the program has been continued since it last was known to be the foreground job. A
+    /// shell has set a mode of its own meanwhile.
+    pub(crate) fn was_continued(&self) -> bool {
+        self.continued.load(Ordering::SeqCst)
+    }
+
     /// Stops in the background until this program is the foreground job. Returns `false` if a signal ends it
     /// instead. The system would stop it as well, but not let a signal end it.
     pub(crate) fn wait_for_foreground(&self) -> bool {
@@ -126,6 +136,7 @@ impl Ending {
                 in_vain += usize::from(begin.elapsed() < STOPPED);
             }
         }
+        self.continued.store(false, Ordering::SeqCst);
         self.received().is_none()
     }
 

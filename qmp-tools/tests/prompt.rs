@@ -450,6 +450,35 @@ fn a_signal_ends_a_shell_in_the_background() {
     assert_eq!(terminal.exit(), 0);
 }
 
+/// A shell that a signal had stopped was continued in the mode of the one that had started it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_shell_that_was_stopped_takes_the_terminal_back() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let directory = support::Directory::new();
+    let file = directory.path("pid");
+    let job = format!("sh -c 'echo $$ >{file}; exec \"$0\"' \"$0\"");
+    let script = format!("{job}; stty sane; echo stopped; read line; fg %1");
+    let mut command = std::process::Command::new("setsid");
+    command.args(["--ctty", "--wait", "sh", "-mc", &script, support::SHELL]);
+    let mut terminal = Terminal::start(command, |_| {});
+    terminal.expect_prompt();
+    let id = std::fs::read_to_string(file).unwrap();
+    kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
+    terminal.expect("stopped");
+    terminal.press("\n");
+    terminal.expect_prompt();
+    // Without echo, and in a mode in which each key arrives at once.
+    terminal.press("query-nam");
+    terminal.expect_line("(QEMU) query-nam");
+    terminal.press("e\r");
+    terminal.expect("\"name\": \"");
+    terminal.expect_prompt();
+    terminal.press("\x04");
+    assert_eq!(terminal.exit(), 0);
+}
+
 /// A shell that was started in the background stops, and takes over when it is the foreground job.
 #[test]
 #[cfg(target_os = "linux")]

@@ -243,6 +243,32 @@ fn control_z_stops_the_view() {
     }
 }
 
+/// A view that a signal had stopped was continued in the shell's mode, with the keys shown among its rows.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_view_that_was_stopped_takes_the_terminal_back() {
+    let directory = Directory::new();
+    let file = directory.path("pid");
+    let job = format!("sh -c 'echo $$ >{file}; exec \"$0\" info --watch' {QMP}");
+    let shell = "stty sane; clear; echo stopped; read line; fg %1; echo \"status $?\"";
+    let mut terminal = with_jobs(&format!("{job}; {shell}"));
+    let usual = terminal.mode();
+    terminal.expect("q quit");
+    let id = std::fs::read_to_string(file).unwrap();
+    kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
+    terminal.expect("stopped");
+    assert!(terminal.mode().contains(LocalModes::ICANON));
+    terminal.type_keys("\n");
+    terminal.wait_for("the view again", |screen| {
+        screen.contents().contains("q quit") && !screen.contents().contains("stopped")
+    });
+    assert!(!terminal.mode().contains(LocalModes::ICANON));
+    terminal.type_keys("q");
+    terminal.expect("status 0");
+    assert_eq!(terminal.end(), Some(0));
+    assert_eq!(terminal.mode(), usual);
+}
+
 /// A view that Ctrl-Z had stopped, and that a signal ended then, closed the screen of another program.
 #[test]
 #[cfg(target_os = "linux")]

@@ -17,7 +17,7 @@ use super::Signals;
 use super::state::Screen;
 use super::view;
 #[cfg(unix)]
-use crate::ending::{allow_from_background, is_in_background};
+use crate::ending::{allow_from_background, is_in_background, suspend};
 
 /// A terminal that this program has taken over.
 #[derive(Debug)]
@@ -62,10 +62,19 @@ impl Display {
     pub(super) fn suspend(&mut self, signals: &Signals) -> io::Result<bool> {
         restore()?;
         self.is_given_back = true;
-        if !signals.suspend() {
+        suspend();
+        self.take_back(signals)
+    }
+
+    /// Takes over the terminal again. Returns `false` if a signal closes the screen before.
+    #[cfg(unix)]
+    pub(super) fn take_back(&mut self, signals: &Signals) -> io::Result<bool> {
+        if !signals.wait_for_foreground() {
             return Ok(false);
         }
         self.is_given_back = false;
+        // Crossterm changes the mode only if it has not changed it already.
+        disable_raw_mode()?;
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
         self.terminal.clear()?;

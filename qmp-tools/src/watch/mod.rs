@@ -148,6 +148,14 @@ fn interact(
             screen.notice = last;
             is_new = true;
         }
+        #[cfg(unix)]
+        if signals.was_continued() {
+            // A signal may end the program instead.
+            if !display.take_back(signals)? {
+                return Ok(());
+            }
+            is_new = true;
+        }
         is_new |= display.resize()?;
         if std::mem::take(&mut is_new) {
             display.draw(screen)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use signal_hook::{consts::SIGHUP, flag};
 
 #[cfg(unix)]
-use crate::ending::{Ending, end_by, suspend};
+use crate::ending::{Ending, end_by};
 
 /// The effect of signals: before the screen is shown, one ends the program, and later it first closes
 /// the screen, so that the terminal is restored and a launched QEMU ended.
@@ -59,12 +59,10 @@ impl Signals {
         Ok(())
     }
 
-    /// Stops the program, as Ctrl-Z does, until it is the foreground job again. Returns `false` if a signal
-    /// closes the screen instead.
+    /// Returns whether the program was stopped, and has been continued.
     #[cfg(unix)]
-    pub(super) fn suspend(&self) -> bool {
-        suspend();
-        self.wait_for_foreground()
+    pub(super) fn was_continued(&self) -> bool {
+        self.ending.was_continued()
     }
 
     /// Waits until the program is the foreground job. Returns `false` if a signal closes the screen instead.

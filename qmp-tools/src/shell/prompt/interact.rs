@@ -119,6 +119,10 @@ impl<'p> Seat<'p> {
             if self.tty.ended_by().is_some() {
                 return Ok(Outcome::Interrupted);
             }
+            if self.tty.was_continued() {
+                self.resume()?;
+                continue;
+            }
             if let Some(outcome) = self.messages()? {
                 return Ok(outcome);
             }
@@ -389,6 +393,11 @@ impl<'p> Seat<'p> {
         self.screen.clear()?;
         self.tty.leave()?;
         suspend();
+        self.resume()
+    }
+
+    /// Takes over the terminal again after the program was stopped.
+    fn resume(&mut self) -> io::Result<()> {
         self.tty.enter_in_foreground()?;
         if self.tty.ended_by().is_some() {
             return Ok(());

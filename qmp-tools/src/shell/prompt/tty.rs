@@ -92,6 +92,11 @@ impl Tty {
         if self.ending.wait_for_foreground() { self.enter() } else { Ok(()) }
     }
 
+    /// Returns whether the program was stopped by others, and has been continued.
+    pub(super) fn was_continued(&self) -> bool {
+        self.ending.was_continued()
+    }
+
     /// Gives the terminal back as it was.
     pub(super) fn leave(&self) -> io::Result<()> {
         // The mode matters even if nothing can be written.
