@@ -115,7 +115,14 @@ impl Machine {
 const MAX_ARGUMENTS: usize = 64 << 10;
 
 /// The commands whose arguments may be larger: the machine does not keep them as they are.
-const NOT_KEPT: [&str; 4] = ["input-send-event", "ringbuf-write", "send-key", "transaction"];
+const NOT_KEPT: [&str; 6] = [
+    "block-dirty-bitmap-merge",
+    "input-send-event",
+    "qom-list-get",
+    "ringbuf-write",
+    "send-key",
+    "transaction",
+];
 
 /// Checks that the machine has room for the arguments of a command, or of an action of a transaction.
 pub(super) fn check_size(name: &str, arguments: &Arguments) -> Result<(), QmpError> {

@@ -343,6 +343,8 @@ fn arguments_that_are_kept_have_a_limit() {
         format!("The arguments of {name} are too large: the simulated machine keeps 64 KiB")
     };
     let (error, large) = (too_large("object-add"), 64 << 10);
+    let device = json!({"driver": "scsi-cd", "bus": "scsi.0", "id": "x".repeat(large)});
+    let paths = json!({"paths": vec!["/machine"; 2000]});
     let numbers = json!({"qom-type": "memory-backend-ram", "id": "m", "size": 1,
                          "host-nodes": vec![0; large / 8]});
     let snapshot = |name: &str| {
@@ -359,6 +361,8 @@ fn arguments_that_are_kept_have_a_limit() {
             ("object-add", secret(large), Some(&error)),
             ("object-add", numbers, Some(&error)),
             ("object-add", secret(large - 1000), None),
+            ("device_add", device, Some(&too_large("device_add"))),
+            ("qom-list-get", paths, None),
             ("transaction", actions(["a", &"x".repeat(large)]), Some(&action)),
             ("transaction", actions([&name, &format!("{name}x")]), None),
             ("chardev-add", ring, None),

@@ -9,19 +9,21 @@ pub(super) mod values;
 
 use qmp_types::qmp::commands::{DeviceAdd, DeviceDel, DeviceListProperties, QueryPci};
 use qmp_types::qmp::events::{DeviceDeleted, DeviceUnplugGuestError};
-use qmp_types::{Empty, ErrorClass, QmpError};
+use qmp_types::{Command, Empty, ErrorClass, QmpError};
 use serde_json::{Value, json};
 
 use super::facts;
 use super::machine::Machine;
-use super::replies::{Arguments, Handle, Reply, refuse};
+use super::replies::{Arguments, Handle, Reply, check_size, refuse};
 use crate::context::Context;
 use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router
         .open_command(|machine: &mut Machine, command: DeviceAdd, _: &mut Context| {
-            machine.add_device(&Arguments::of(&command))?;
+            let arguments = Arguments::of(&command);
+            check_size(DeviceAdd::NAME, &arguments)?;
+            machine.add_device(&arguments)?;
             Ok(Empty {})
         })
         .on::<DeviceDel>(|machine, arguments, context| {
