@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The number of times that this program tries to stop without being stopped: nothing would continue it.
 const ATTEMPTS: usize = 5;
 
-/// A program that was stopped was not continued sooner.
+/// A program that is really stopped stays so for at least this long.
 const STOPPED: Duration = Duration::from_millis(10);
 
 /// The time in which a signal that has arrived is handled.
@@ -203,8 +203,8 @@ pub(crate) fn allow_from_background() -> Blocked {
     Blocked::new(&[SIGTTOU])
 }
 
-/// Signals that this thread does not receive while this exists. If no other thread does, they arrive later:
-/// one that arrives while its first handler is registered would be lost.
+/// Signals that this thread does not receive while this exists. Unless another thread receives them, they
+/// arrive later: one that arrives while its first handler is registered would be lost.
 #[derive(Debug)]
 pub(crate) struct Blocked(Option<SigSet>);
 

@@ -111,8 +111,9 @@ Examples:
   qmp record show session.qmp --slower 10 --json
   qmp replay session.qmp unix:/tmp/vm.sock               serve the recording
 
-Exit status: 0 if all was recorded, even if the machine ended meanwhile, 1 if a command failed or a file cannot be read or written, 2 for \
-invalid arguments, 3 if the connection failed, 4 if a deadline passed.";
+Exit status: 0 if all was recorded, until the machine ended if it did, 1 if a command failed or a file \
+cannot be read or written, 2 for invalid arguments, 3 if the connection failed or ended before a reply, 4 if a \
+deadline passed.";
 
 /// Runs the program, and returns its exit status.
 #[must_use]
