@@ -200,7 +200,7 @@ fn a_signal_ends_a_view_in_the_background() {
     // A shell with job control, so that the view is a job of its own.
     let job = format!("sh -c 'echo $$ >{file}; exec \"$0\" info --watch' {QMP}");
     let script = format!("{job}; kill -TERM %1; bg %1; wait %1; echo \"status $?\"");
-    let mut terminal = with_jobs(&script);
+    let (mut terminal, _) = with_jobs(&script);
     terminal.expect("q quit");
     let id = std::fs::read_to_string(file).unwrap();
     kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
@@ -210,10 +210,24 @@ fn a_signal_ends_a_view_in_the_background() {
     assert!(terminal.with_screen(|screen| !screen.alternate_screen() && !screen.hide_cursor()));
 }
 
-/// Opens a terminal whose shell has job control.
+/// Opens a terminal whose shell has job control. Returns its mode before the script begins, too.
 #[cfg(target_os = "linux")]
-fn with_jobs(script: &str) -> Terminal {
-    Terminal::open("setsid", &["--ctty", "--wait", "sh", "-mc", script], 24, 80)
+fn with_jobs(script: &str) -> (Terminal, LocalModes) {
+    let script = format!("read begin; {script}");
+    let mut terminal =
+        Terminal::open("setsid", &["--ctty", "--wait", "sh", "-mc", &script], 24, 80);
+    let usual = terminal.mode();
+    terminal.type_keys("\n");
+    (terminal, usual)
+}
+
+/// Quits the view of a script that prints its status then, and expects the usual mode.
+#[cfg(target_os = "linux")]
+fn quits(mut terminal: Terminal, usual: LocalModes) {
+    terminal.type_keys("q");
+    terminal.expect("status 0");
+    assert_eq!(terminal.end(), Some(0));
+    assert_eq!(terminal.mode(), usual);
 }
 
 /// Ctrl-Z gives the terminal to the shell, and `fg` shows the view again. A script that had started the view
@@ -223,9 +237,8 @@ fn with_jobs(script: &str) -> Terminal {
 fn control_z_stops_the_view() {
     let view = format!("{QMP} info --watch");
     for job in [view.clone(), format!("sh -c '{view}; exit $?'")] {
-        let mut terminal =
+        let (mut terminal, usual) =
             with_jobs(&format!("{job}; echo stopped; read line; fg %1; echo \"status $?\""));
-        let usual = terminal.mode();
         terminal.expect("q quit");
         terminal.type_keys("\u{1a}");
         terminal.wait_for("the usual screen", |screen| {
@@ -236,10 +249,7 @@ fn control_z_stops_the_view() {
         terminal.wait_for("the view again", |screen| {
             screen.alternate_screen() && screen.contents().contains("q quit")
         });
-        terminal.type_keys("q");
-        terminal.expect("status 0");
-        assert_eq!(terminal.end(), Some(0));
-        assert_eq!(terminal.mode(), usual);
+        quits(terminal, usual);
     }
 }
 
@@ -251,8 +261,7 @@ fn a_view_that_was_stopped_takes_the_terminal_back() {
     let file = directory.path("pid");
     let job = format!("sh -c 'echo $$ >{file}; exec \"$0\" info --watch' {QMP}");
     let shell = "stty sane; clear; echo stopped; read line; fg %1; echo \"status $?\"";
-    let mut terminal = with_jobs(&format!("{job}; {shell}"));
-    let usual = terminal.mode();
+    let (mut terminal, usual) = with_jobs(&format!("{job}; {shell}"));
     terminal.expect("q quit");
     let id = std::fs::read_to_string(file).unwrap();
     kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
@@ -263,10 +272,7 @@ fn a_view_that_was_stopped_takes_the_terminal_back() {
         screen.contents().contains("q quit") && !screen.contents().contains("stopped")
     });
     assert!(!terminal.mode().contains(LocalModes::ICANON));
-    terminal.type_keys("q");
-    terminal.expect("status 0");
-    assert_eq!(terminal.end(), Some(0));
-    assert_eq!(terminal.mode(), usual);
+    quits(terminal, usual);
 }
 
 /// A view that Ctrl-Z had stopped, and that a signal ended then, closed the screen of another program.
@@ -275,8 +281,7 @@ fn a_view_that_was_stopped_takes_the_terminal_back() {
 fn a_view_that_is_ended_while_it_is_stopped_leaves_the_screen() {
     let other = "printf '\\033[?1049h\\033[?25l'";
     let end = "kill -TERM %1; bg %1; wait %1; echo \"status $?\"";
-    let mut terminal = with_jobs(&format!("{QMP} info --watch; {other}; {end}"));
-    let usual = terminal.mode();
+    let (mut terminal, usual) = with_jobs(&format!("{QMP} info --watch; {other}; {end}"));
     terminal.expect("q quit");
     terminal.type_keys("\u{1a}");
     // SIGTERM is 15.
@@ -292,13 +297,11 @@ fn a_view_that_is_ended_while_it_is_stopped_leaves_the_screen() {
 fn a_view_in_the_background_waits_for_the_terminal() {
     let stopped = "until grep -q '^State:.T' /proc/$!/status; do sleep 0.1; done";
     let view = format!("{QMP} info --watch & {stopped}");
-    let mut terminal = with_jobs(&format!("{view}; fg %1; echo \"status $?\""));
+    let (terminal, usual) = with_jobs(&format!("{view}; fg %1; echo \"status $?\""));
     terminal.expect("q quit");
-    terminal.type_keys("q");
-    terminal.expect("status 0");
-    assert_eq!(terminal.end(), Some(0));
+    quits(terminal, usual);
     let end = "kill -TERM %1; bg %1; wait %1; echo \"status $?\"";
-    let mut terminal = with_jobs(&format!("{view}; {end}"));
+    let (mut terminal, _) = with_jobs(&format!("{view}; {end}"));
     // SIGTERM is 15.
     terminal.expect("status 143");
     assert_eq!(terminal.end(), Some(0));
